@@ -1,0 +1,93 @@
+"""Is every instance of a failed host accounted for (S8), and what may be done with each by its Nova state?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hanode.core.lifecycle import InstanceState
+from hanode.core.model import Before, Instance, InstanceRecovery, Resources
+from hanode.core.policy import MARKER, Policy
+
+NOT_OURS = frozenset({"building", "shelved_offloaded", "deleted"})
+LEAVING = frozenset({"deleting", "soft-deleting"})
+RUNNABLE = frozenset({"active", "stopped", "error"})
+
+SKIPPED_STATES: Mapping[str, str] = {
+    "paused": "is PAUSED: Nova does not evacuate it; unpause or reset its state to error, then `hanode incident retry`",
+    "suspended": "is SUSPENDED: its memory image lies on the failed host; resume it there, or reset its state to error",
+    "rescued": "is in RESCUE: unrescue it when its host is back, or reset its state to error",
+    "resized": "waits for its resize to be confirmed: confirm or revert it when the host is back",
+    "shelved": "is SHELVED: unshelve it when its host is back",
+}
+
+
+def classify(instance: Instance, policy: Policy, skip_images: frozenset[str]) -> tuple[InstanceState, str] | None:
+    """What is to be done with an instance found on a failed host; None: it is not ours (building, offloaded)."""
+    if instance.vm_state in NOT_OURS:
+        return None
+    if instance.task_state in LEAVING or instance.vm_state == "soft-delete":
+        # Nova does not look at task_state and would bring a dying instance back to life.
+        return InstanceState.GONE, "its owner is deleting it"
+    if instance.project_id in policy.skip_projects:
+        return InstanceState.SKIPPED, "its project is in skip_projects (a load balancer's amphora is replaced by Octavia itself)"
+    if instance.image_id in skip_images:
+        return InstanceState.SKIPPED, "its image is tagged as an amphora's: Octavia replaces it itself"
+    if (instance.task_state or "").startswith("resize_"):
+        return InstanceState.SKIPPED, "is being resized: when the host is back, confirm or revert the resize"
+    if instance.vm_state in RUNNABLE:
+        return InstanceState.PENDING, "to be restarted"
+    return InstanceState.SKIPPED, SKIPPED_STATES.get(instance.vm_state, f"is in vm_state {instance.vm_state}, which Nova does not evacuate")
+
+
+def account(
+    instance: Instance, domain: str, consumed: Mapping[str, Resources], policy: Policy, skip_images: frozenset[str]
+) -> InstanceRecovery | None:
+    """The first entry for an instance: what it was, and what is to be done with it."""
+    found = classify(instance, policy, skip_images)
+    if found is None:
+        return None
+    ours = instance.locked and instance.locked_reason.startswith(MARKER)
+    before = Before(instance.vm_state, instance.power_state, instance.locked and not ours)
+    return InstanceRecovery(
+        instance_id=instance.instance_id,
+        name=instance.name,
+        state=found[0],
+        reason=found[1],
+        before=before,
+        project_id=instance.project_id,
+        domain=domain,
+        resources=dict(consumed.get(instance.instance_id) or flavor_resources(instance)),
+    )
+
+
+def flavor_resources(instance: Instance) -> Resources:
+    """What Nova will ask Placement for, where its present allocation could not be read (scheduler/utils.py)."""
+    swap_gb = -(-instance.swap_mb // 1024)
+    disk_gb = (0 if instance.boots_from_volume else instance.disk_gb) + instance.ephemeral_gb + swap_gb
+    found = {"VCPU": instance.vcpus, "MEMORY_MB": instance.ram_mb, "DISK_GB": disk_gb}
+    return {name: amount for name, amount in found.items() if amount}
+
+
+def table(
+    old: Mapping[str, InstanceRecovery], servers: Mapping[str, Instance], first: Mapping[str, InstanceRecovery | None]
+) -> Mapping[str, InstanceRecovery]:
+    """The instance table after the servers of the host were read again.
+
+    What was written down before the failure stays (the state we promised to put back); newcomers are added; those whose
+    former story had ended at home begin a new one. `first`: the entry each server would get today.
+    """
+    result = dict(old)
+    for instance_id in sorted(servers):
+        entry, former = first[instance_id], old.get(instance_id)
+        if entry is None:
+            continue
+        if former is None or former.state in {InstanceState.RETURNED, InstanceState.VERIFIED}:
+            result[instance_id] = entry
+        elif former.state is InstanceState.PENDING and entry.state is not InstanceState.PENDING:
+            result[instance_id] = replace(former, state=entry.state, reason=entry.reason)
+    return dict(sorted(result.items()))
+
+
+def recoverable(instances: Mapping[str, InstanceRecovery]) -> bool:
+    return any(i.state not in {InstanceState.SKIPPED, InstanceState.GONE} for i in instances.values())

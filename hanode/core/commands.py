@@ -1,0 +1,143 @@
+"""What does an operator's word do? Each verb is accepted or refused with a sentence; only the leader asks this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from hanode.core.decisions import HoldKind
+from hanode.core.draft import Draft
+from hanode.core.fence import confirm
+from hanode.core.judge import Evidence
+from hanode.core.lifecycle import HostState, InstanceState, step_instance
+from hanode.core.model import Command, HostRecovery
+from hanode.core.policy import MARKER
+
+Answered = tuple[bool, str]
+
+
+def obey(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+    for command in sorted(draft.snapshot.commands, key=lambda c: c.command_id):
+        accepted, text = _answer(draft, command, evidence.get(command.host))
+        draft.answer(command, accepted, text)
+
+
+def _answer(draft: Draft, command: Command, e: Evidence | None) -> Answered:
+    if command.command_id in draft.snapshot.expired:
+        return False, "it was given too long ago; give it again if you still mean it"
+    verb = VERBS.get(command.verb)
+    if verb is None:
+        return False, f"this version knows no command {command.verb!r}"
+    if e is None:
+        return False, f"Nova does not show a compute host {command.host!r} now"
+    record = draft.records.get(command.host)
+    if command.incident and (record is None or record.incident != command.incident):
+        return False, f"incident {command.incident} is not open any more"
+    return verb(draft, command, record, e)
+
+
+def _confirm_fenced(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
+    if record is None or record.state is not HostState.NEEDS_OPERATOR:
+        return False, f"it is {record.state if record else HostState.WATCHED}, not NEEDS_OPERATOR"
+    if e.lives:
+        return False, "it lives: " + ("its service reports" if e.beats else "it answers the probe")
+    confirm(draft, record, command.who, command.why)
+    return True, "taken as dead on your word; its instances are being evacuated"
+
+
+def _release(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
+    if record is not None and record.state in {HostState.FENCED, HostState.EVACUATING, HostState.RELEASING}:
+        draft.save(replace(record, release_asked=True))
+        return True, "it is taken back as soon as it reports, nothing is in flight and its evacuation records are finished"
+    if record is not None:
+        return False, f"it is {record.state}: there is nothing to release yet"
+    if command.host in draft.roster.quarantined:
+        left = {host: why for host, why in draft.roster.quarantined.items() if host != command.host}
+        draft.roster = replace(draft.roster, quarantined=left)
+        return True, "its power device is believed again"
+    service = e.host.service
+    if service.disabled_reason.startswith(MARKER):
+        draft.save(
+            HostRecovery(
+                command.host,
+                f"{command.host}-taken-back-{command.command_id}",
+                HostState.RELEASING,
+                f"taken back by {command.who}",
+                draft.now.at,
+                release_asked=True,
+            )
+        )
+        return True, "it carries our marker without a record: it is taken back when it is sound"
+    return False, "nothing of ours is on it"
+
+
+def _abandon(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
+    if record is None or record.state not in {HostState.NEEDS_OPERATOR, HostState.FENCING}:
+        return False, f"it is {record.state if record else HostState.WATCHED}: only what is not fenced can be abandoned"
+    if record.is_open:
+        return False, "evacuations from it are in flight"
+    if record.state is HostState.FENCING and record.off_may_have_reached:
+        return False, "a power-off may be on its way: wait until it is fenced or needs an operator"
+    if e.host.service.forced_down:
+        draft.save(replace(record, state=HostState.RELEASING, reason=f"abandoned by {command.who}"))
+        return True, "abandoned; what Nova was told is taken back when it reports"
+    draft.close(record, f"abandoned by {command.who}: {command.why}")
+    # Otherwise the next tick would judge the same silence anew and shoot.
+    _hold(draft, command.host, f"{HoldKind.STORM}:ABANDONED")
+    return True, "abandoned; it is judged again once it was seen up"
+
+
+def _hold(draft: Draft, host: str, name: str) -> None:
+    draft.roster = replace(draft.roster, held=dict(sorted({**draft.roster.held, host: name}.items())))
+
+
+def _approve(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
+    if record is None or record.state is not HostState.FENCING or record.observe_only:
+        return False, "nothing of it waits for an approval"
+    draft.save(replace(record, approved=True))
+    return True, "approved: it is fenced and evacuated if it is still judged failed"
+
+
+def _name(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
+    """release-hold and evacuate: a person names this host as one to be judged by its own evidence alone."""
+    if e.lives:
+        return False, "it lives: " + ("its service reports" if e.beats else "it answers the probe")
+    held = {host: why for host, why in draft.roster.held.items() if host != command.host}
+    draft.roster = replace(draft.roster, held=held, seen=draft.roster.seen | {command.host})
+    draft.restart_wait(f"named/{command.host}")
+    return (
+        True,
+        f"it is judged by its own evidence for {draft.policy.named_s:.0f} s: no sign of life or two readings of off, then it is fenced",
+    )
+
+
+def _retry(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
+    if record is None or record.state is not HostState.EVACUATING:
+        return False, "no evacuation of it is running"
+    again = {
+        key: replace(
+            i,
+            state=step_instance(i.state, InstanceState.PENDING),
+            reason=f"tried again for {command.who}",
+            tries_before=i.attempt,
+            avoid=(),
+            ended_at="",
+        )
+        for key, i in record.instances.items()
+        if i.state is InstanceState.FAILED and command.instance_id in {"", key}
+    }
+    if not again:
+        return False, "no failed instance of it can be tried again (a STUCK one may still run on its target)"
+    draft.save(replace(record, instances={**record.instances, **again}))
+    return True, f"{len(again)} instances are tried again"
+
+
+VERBS: Mapping[str, Callable[[Draft, Command, HostRecovery | None, Evidence], Answered]] = {
+    "confirm-fenced": _confirm_fenced,
+    "release": _release,
+    "abandon": _abandon,
+    "approve": _approve,
+    "release-hold": _name,
+    "evacuate": _name,
+    "retry": _retry,
+}

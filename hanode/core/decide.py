@@ -1,0 +1,225 @@
+"""The one entry point: facts, records, memory, policy and now -> decisions. Pure and deterministic.
+
+remember -> gather evidence -> judge each -> brake all -> obey operators -> one rule per recovery -> new suspicions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from hanode.core import accounts
+from hanode.core.brake import Scene, brake
+from hanode.core.commands import obey
+from hanode.core.decisions import Decisions, HoldKind, Judgement, Level, Timers, Verdict
+from hanode.core.draft import Draft, verdict_of
+from hanode.core.evacuate import evacuating, room_now
+from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
+from hanode.core.home import back_from_suspicion, releasing
+from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, judge
+from hanode.core.lifecycle import HostState
+from hanode.core.model import Action, ActionKind, Host, HostRecovery, Moment, Power, Records, Snapshot, Unknown, WantKind
+from hanode.core.policy import MARKER, Policy
+from hanode.core.remember import remember
+
+SILENT = frozenset({Verdict.SUSPECT, Verdict.FAILED, Verdict.AGENT_DOWN, Verdict.HELD})
+IDLE_S = 15.0
+
+
+def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy, now: Moment) -> Decisions:
+    """Everything that follows from what is known now.
+
+    `timers` is what the same leader decided last time (or fresh ones when it took office); `now.s` is on the clock of the
+    readings. The result's records must be committed before its actions are performed.
+    """
+    draft = Draft(snapshot, records, remember(timers, snapshot), policy, now)
+    draft.want(WantKind.FLEET, "", policy.poll_s)
+    evidence = _evidence(draft)
+    _quarantine(draft, evidence)
+    draft.verdicts = {name: judge(e) for name, e in evidence.items()}
+    _know_the_living(draft, evidence)
+    draft.holds = brake(
+        Scene(
+            draft.fleet, _why_no_fleet(draft), draft.verdicts, replace(records, roster=draft.roster), policy, now.s - timers.office_since_s
+        )
+    )
+    _hold_the_silent(draft)
+    obey(draft, evidence)
+    _recover(draft, evidence)
+    _watch(draft, evidence)
+    _tell(draft)
+    return draft.decisions()
+
+
+def _evidence(draft: Draft) -> Mapping[str, Evidence]:
+    fleet, reading = draft.fleet, draft.snapshot.readings.get((WantKind.FLEET, ""))
+    if fleet is None or reading is None:
+        return {}
+    return {name: _evidence_of(draft, host, reading.started_s) for name, host in sorted(fleet.hosts.items())}
+
+
+def _evidence_of(draft: Draft, host: Host, looked_s: float) -> Evidence:
+    name, record = host.name, draft.records.get(host.name)
+    beat = draft.beat(name)
+    assert beat is not None, "remember() keeps a beat of every host of the fleet"
+    named = _is_named(draft, name)
+    empty = record is not None and record.state is HostState.SUSPECT and not accounts.recoverable(record.instances)
+    e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, None, None, record, named, empty)
+    every_s = _attention(e)
+    if every_s is None:
+        return e
+    return replace(e, power=draft.power(name, every_s), probe=draft.probe(name, every_s))
+
+
+def _is_named(draft: Draft, host: str) -> bool:
+    """For named_s after an operator named it, and at least until it is being fenced."""
+    begun_s = draft.timers.waits.get(f"named/{host}")
+    if begun_s is None or draft.now.s - begun_s > draft.policy.named_s:
+        return False
+    draft.since(f"named/{host}")
+    return True
+
+
+def _attention(e: Evidence) -> float | None:
+    """How often its power and probe are read; None for a host that gives no reason to look."""
+    state = e.record.state if e.record else HostState.WATCHED
+    if state in {HostState.FENCED, HostState.EVACUATING, HostState.RELEASING}:
+        return 10.0
+    if state in {HostState.FENCING, HostState.NEEDS_OPERATOR} or e.named:
+        return e.policy.reading_gap_s
+    if e.beats or exemption(e):
+        return None
+    return IDLE_S if e.host.name in e.roster.held or e.host.name not in e.roster.seen else e.policy.reading_gap_s
+
+
+def _quarantine(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+    """Off read beside a living heartbeat: the device is another host's, or lies. It is never believed again by itself."""
+    for name in sorted(evidence):
+        trace = draft.timers.power.get(name)
+        if name in draft.roster.quarantined or trace is None or trace.value != Power.OFF or trace.count < 2:
+            continue
+        if draft.beats_since(name, trace.since_s + draft.policy.report_interval_s) >= 2:
+            why = f"it read off while the host's service went on reporting ({draft.now.at})"
+            draft.roster = replace(draft.roster, quarantined=dict(sorted({**draft.roster.quarantined, name: why}.items())))
+            draft.note(
+                Level.ALARM,
+                "quarantine",
+                name,
+                f"its power device is wrong or lies: {why}; believed again after `hanode host release {name}`",
+            )
+
+
+def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+    living = {name for name, e in evidence.items() if e.beats and e.host.service.state is not None}
+    held = {name: why for name, why in draft.roster.held.items() if name not in living}
+    draft.roster = replace(draft.roster, seen=draft.roster.seen | living, held=held)
+
+
+def _why_no_fleet(draft: Draft) -> str:
+    reading = draft.snapshot.readings.get((WantKind.FLEET, ""))
+    if reading is None:
+        return "Nova's services are not read yet"
+    return reading.value.reason if isinstance(reading.value, Unknown) else "Nova's services were read too long ago"
+
+
+def _hold_the_silent(draft: Draft) -> None:
+    """Whoever is silent while a hold holds stays held when it ends: a hold never ends into a shooting."""
+    holds = [h for h in draft.holds if h.kind is not HoldKind.DELAY]
+    if not holds:
+        return
+    strongest = next((h for h in holds if h.kind is HoldKind.CONTROL_PLANE), holds[0])
+    name = f"{strongest.kind}:{strongest.name}"
+    held = dict(draft.roster.held)
+    for host, judgement in draft.verdicts.items():
+        record = draft.records.get(host)
+        untouched = record is None or record.state is HostState.SUSPECT
+        known_cause = strongest.kind is HoldKind.CONTROL_PLANE and host in held and not held[host].endswith("ABANDONED")
+        newly = judgement.verdict in {Verdict.SUSPECT, Verdict.FAILED} and host not in held
+        if untouched and (newly or known_cause) and not _is_named(draft, host):
+            held[host] = name
+            draft.verdicts[host] = Judgement(Verdict.HELD, f"fell silent under the hold {strongest.name}: {strongest.reason}")
+    draft.roster = replace(draft.roster, held=dict(sorted(held.items())))
+
+
+def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+    room = room_now(draft)
+    for name in sorted(draft.records):
+        record, e = draft.records[name], evidence.get(name)
+        if e is None:
+            draft.note_once(Level.WARNING, "unseen", name, "Nova does not show it now: its recovery waits", record.incident)
+        elif record.state is HostState.SUSPECT:
+            _suspected(draft, record, e)
+        elif record.state is HostState.FENCING:
+            fencing(draft, record, e)
+        elif record.state is HostState.NEEDS_OPERATOR:
+            needs_operator(draft, record, e)
+        elif record.state is HostState.FENCED:
+            tell_nova(draft, record, e)
+        elif record.state is HostState.EVACUATING:
+            evacuating(draft, record, e, room)
+        elif record.state is HostState.RELEASING:
+            releasing(draft, record, e)
+
+
+def _suspected(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    verdict = verdict_of(draft, record.host)
+    if verdict is Verdict.HEALTHY:
+        back_from_suspicion(draft, record, e)
+    elif verdict is Verdict.EXEMPT and not e.empty:
+        draft.forget(record)
+    else:
+        suspect(draft, record, e)
+
+
+def _watch(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+    for name, e in evidence.items():
+        if name in draft.records and draft.records[name].state is not HostState.SUSPECT:
+            continue
+        verdict = verdict_of(draft, name)
+        if name not in draft.records and verdict in SILENT and name in draft.roster.seen:
+            open_suspicion(draft, e)
+        if verdict is Verdict.AGENT_DOWN:
+            _shield(draft, e)
+        elif verdict is Verdict.HEALTHY and e.host.service.disabled_reason.startswith(AGENT_DOWN_MARK):
+            action = Action(name, ActionKind.ENABLE, f"agent-down-{name}", service_id=e.host.service.service_id)
+            if draft.act(action, draft.policy.retry_s):
+                draft.note(Level.INFO, "agent-back", name, "its service reports again: enabled")
+        if e.host.service.disabled_reason.startswith(MARKER) and name not in draft.records and verdict is Verdict.EXEMPT:
+            draft.note_once(
+                Level.ALARM,
+                "stale-mark",
+                name,
+                f"carries our marker, but the journal knows nothing of it: nothing is done before `hanode host release {name}`",
+            )
+
+
+def _shield(draft: Draft, e: Evidence) -> None:
+    """A dead nova-compute hurts no guest; only nothing new shall land there."""
+    service = e.host.service
+    if service.status != "enabled" or e.silent_s < draft.policy.fence_after_s:
+        return
+    reason = f"{AGENT_DOWN_MARK}: the host answers, its nova-compute is silent"
+    draft.act(
+        Action(e.host.name, ActionKind.DISABLE, f"agent-down-{e.host.name}", service_id=service.service_id, reason=reason),
+        draft.policy.retry_s,
+    )
+
+
+LEVELS = {
+    Verdict.FAILED: Level.ALARM,
+    Verdict.AGENT_DOWN: Level.ALARM,
+    Verdict.HELD: Level.ALARM,
+    Verdict.SUSPECT: Level.WARNING,
+    Verdict.UNKNOWN: Level.WARNING,
+}
+
+
+def _tell(draft: Draft) -> None:
+    for name, judgement in sorted(draft.verdicts.items()):
+        level = LEVELS.get(judgement.verdict, Level.INFO)
+        first = judgement.verdict is not Verdict.HEALTHY
+        draft.note_change(level, "verdict", name, judgement.verdict, f"{judgement.verdict}: {judgement.reason}", first)
+    names = ", ".join(h.name for h in draft.holds)
+    text = "; ".join(f"{h.name}: {h.reason} (ends: {h.ends})" for h in draft.holds)
+    level = Level.ALARM if any(h.kind is not HoldKind.DELAY for h in draft.holds) else Level.INFO
+    draft.note_change(level, "brake", "", names, f"brake holds: {text}" if names else "brake released: hosts are fenced again", bool(names))

@@ -1,0 +1,124 @@
+"""What does one tick decide, and what does a leader remember between ticks? Data only; acting is the shell's line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hanode.core.model import Action, Answer, HostRecovery, Outcome, Roster, Want
+
+
+class Level(StrEnum):
+    INFO = "info"
+    WARNING = "warning"
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line of the story: what was decided or seen, and why. Said once, when it becomes true."""
+
+    level: Level
+    event: str  # a short fixed word for counters and notifications, e.g. "verdict", "fenced", "brake"
+    host: str
+    text: str
+    incident: str = ""
+    instance_id: str = ""
+
+
+class Verdict(StrEnum):
+    HEALTHY = "HEALTHY"
+    SUSPECT = "SUSPECT"
+    FAILED = "FAILED"
+    AGENT_DOWN = "AGENT_DOWN"
+    PARTITIONED = "PARTITIONED"
+    HELD = "HELD"
+    UNKNOWN = "UNKNOWN"
+    EXEMPT = "EXEMPT"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    verdict: Verdict
+    reason: str
+
+
+class HoldKind(StrEnum):
+    """What a hold does to a host that falls silent under it."""
+
+    DELAY = "delay"  # nothing: it only has to wait
+    CONTROL_PLANE = "control-plane"  # HELD; positive proof of death frees it
+    STORM = "storm"  # HELD until seen up or named by an operator
+
+
+@dataclass(frozen=True)
+class Hold:
+    name: str
+    kind: HoldKind
+    reason: str
+    ends: str  # what ends it
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A host's heartbeat as this leader has watched it, on its own clock."""
+
+    stamp: str  # Nova's updated_at, only ever compared for being different
+    seen_s: float  # when the read that first showed this stamp came back
+    moved: bool = False  # it moved under this leader: the host was certainly alive then
+    credit: int = 0  # service updates of ours that can each explain one move
+    recent: tuple[float, ...] = ()  # when the last three unexplained moves were seen
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Consecutive readings of one signal that all said the same."""
+
+    value: str  # what they said; "unknown" when we could not look
+    since_s: float  # start of the first of them
+    last_s: float  # start of the newest
+    count: int = 1
+
+    def twice(self, gap_s: float) -> bool:
+        """Said at least twice, the readings at least `gap_s` apart."""
+        return self.count >= 2 and self.last_s - self.since_s >= gap_s
+
+
+@dataclass(frozen=True)
+class Timers:
+    """A leader's memory. Never persisted: each leader measures on its own clock, so a take-over only delays."""
+
+    office_since_s: float
+    beats: Mapping[str, Beat] = field(default_factory=dict)
+    power: Mapping[str, Trace] = field(default_factory=dict)  # host -> its power device
+    probe: Mapping[str, Trace] = field(default_factory=dict)  # host -> "answers" | "silent" | "unknown"
+    waits: Mapping[str, float] = field(default_factory=dict)  # name of a wait -> when it began
+    said: Mapping[str, str] = field(default_factory=dict)  # subject -> the sentence last said of it
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # action id -> its newest outcome, while it matters
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A record that ends: moved to the history in the same transaction that deletes it."""
+
+    record: HostRecovery
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The answer of `decide`. Records are committed first; only then are the actions performed."""
+
+    timers: Timers
+    writes: tuple[HostRecovery, ...] = ()
+    closes: tuple[Closed, ...] = ()
+    forgets: tuple[str, ...] = ()  # hosts whose SUSPECT record ends without a trace
+    roster: Roster | None = None
+    answers: tuple[Answer, ...] = ()
+    actions: tuple[Action, ...] = ()
+    notes: tuple[Note, ...] = ()
+    wants: tuple[Want, ...] = ()
+    wake_s: float = 0.0  # the latest moment at which deciding again makes sense
+    verdicts: Mapping[str, Judgement] = field(default_factory=dict)
+    holds: tuple[Hold, ...] = ()

@@ -1,0 +1,274 @@
+"""What has this tick decided so far? The one mutable value of the core: it lives within a single `decide`.
+
+Everything that a rule may ask about the world, the records and the past is asked here, so that the rules themselves
+read as rules. A reading is used only when it is known and young enough: `read` never returns an Unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+from hanode.core.decisions import Beat, Closed, Decisions, Hold, HoldKind, Judgement, Level, Note, Timers, Trace, Verdict
+from hanode.core.lifecycle import HostState, step_host
+from hanode.core.model import (
+    Action,
+    ActionKind,
+    Answer,
+    Command,
+    Fleet,
+    Host,
+    HostRecovery,
+    Instance,
+    Migration,
+    Moment,
+    Outcome,
+    Reading,
+    Records,
+    Resources,
+    Result,
+    Snapshot,
+    Unknown,
+    Want,
+    WantKind,
+)
+from hanode.core.policy import Policy
+
+EVER_S = float("-inf")
+SERVICE_WRITES = frozenset({ActionKind.FORCE_DOWN, ActionKind.CLEAR_FORCE_DOWN, ActionKind.DISABLE, ActionKind.ENABLE})
+
+
+class Draft:
+    def __init__(self, snapshot: Snapshot, records: Records, timers: Timers, policy: Policy, now: Moment) -> None:
+        self.snapshot, self.policy, self.now = snapshot, policy, now
+        self.timers = timers  # as remembered after this tick's facts
+        self.before = records
+        self.records: dict[str, HostRecovery] = dict(sorted(records.hosts.items()))
+        self.roster = records.roster
+        self.verdicts: dict[str, Judgement] = {}
+        self.holds: tuple[Hold, ...] = ()
+        self._beats = dict(timers.beats)
+        self._waits: dict[str, float] = {}
+        self._said: dict[str, str] = {}
+        self._wants: dict[tuple[WantKind, str], float] = {}
+        self._actions: dict[str, Action] = {}
+        self._closes: list[Closed] = []
+        self._forgets: list[str] = []
+        self._answers: list[Answer] = []
+        self._notes: list[Note] = []
+        self._wake_s = now.s + policy.poll_s
+
+    # ------------------------------------------------------------------ the world
+
+    @property
+    def fleet(self) -> Fleet | None:
+        """The inventory, when its newest reading is known and not older than three polls."""
+        reading = self.snapshot.readings.get((WantKind.FLEET, ""))
+        fresh_s = 3 * self.policy.poll_s + self.policy.report_interval_s
+        if reading is None or isinstance(reading.value, Unknown) or self.now.s - reading.started_s > fresh_s:
+            return None
+        return cast(Fleet, reading.value)
+
+    def host(self, name: str) -> Host | None:
+        return self.fleet.hosts.get(name) if self.fleet else None
+
+    def want(self, kind: WantKind, key: str, every_s: float) -> None:
+        self._wants[kind, key] = min(every_s, self._wants.get((kind, key), every_s))
+
+    def reading(self, kind: WantKind, key: str, every_s: float, since_s: float = EVER_S) -> Reading[object] | None:
+        """Ask for it, and return its newest reading if that is known and was begun at or after `since_s`."""
+        self.want(kind, key, every_s)
+        found = self.snapshot.readings.get((kind, key))
+        if found is None or isinstance(found.value, Unknown) or found.started_s < since_s:
+            return None
+        return found
+
+    def _value(self, kind: WantKind, key: str, every_s: float, since_s: float = EVER_S) -> object | None:
+        found = self.reading(kind, key, every_s, since_s)
+        return found.value if found else None
+
+    def servers(self, host: str, every_s: float, since_s: float = EVER_S) -> Mapping[str, Instance] | None:
+        """Every server that Nova places on the host, by id; None when not known."""
+        found = cast("tuple[Instance, ...] | None", self._value(WantKind.SERVERS, host, every_s, since_s))
+        return None if found is None else {s.instance_id: s for s in found}
+
+    def migrations(self, host: str, every_s: float, since_s: float = EVER_S) -> tuple[Migration, ...] | None:
+        """Every record that names the host; None when not known."""
+        return cast("tuple[Migration, ...] | None", self._value(WantKind.MIGRATIONS, host, every_s, since_s))
+
+    def evacuations(self, every_s: float) -> tuple[Migration, ...] | None:
+        """Every evacuation of the cloud that is accepted, pre-migrating or done; None when not known."""
+        return cast("tuple[Migration, ...] | None", self._value(WantKind.EVACUATIONS, "", every_s))
+
+    def consumption(self, host: Host, every_s: float) -> Mapping[str, Resources] | None:
+        provider = host.hypervisor.provider_id if host.hypervisor else ""
+        return cast("Mapping[str, Resources] | None", self._value(WantKind.CONSUMPTION, provider, every_s))
+
+    def room(self, every_s: float) -> Reading[object] | None:
+        return self.reading(WantKind.ROOM, "", every_s)
+
+    def skip_images(self, every_s: float) -> frozenset[str] | None:
+        return cast("frozenset[str] | None", self._value(WantKind.SKIP_IMAGES, "", every_s))
+
+    def stopped_by_owner(self, instance_id: str, since_at: str, every_s: float, since_s: float = EVER_S) -> bool | None:
+        return cast("bool | None", self._value(WantKind.STOPPED_BY_OWNER, f"{instance_id}@{since_at}", every_s, since_s))
+
+    # ------------------------------------------------------------------ signs of life and death
+
+    def beat(self, host: str) -> Beat | None:
+        return self._beats.get(host)
+
+    def power(self, host: str, every_s: float) -> Trace | None:
+        """The power device's consecutive readings; asking for it keeps it being read."""
+        if host not in self.policy.fenceable or host in self.roster.quarantined:
+            return None
+        self.want(WantKind.POWER, host, every_s)
+        return self.timers.power.get(host)
+
+    def probe(self, host: str, every_s: float) -> Trace | None:
+        if not self.policy.probeable:
+            return None
+        self.want(WantKind.PROBE, host, every_s)
+        return self.timers.probe.get(host)
+
+    def beats_since(self, host: str, since_s: float) -> int:
+        """Heartbeats seen after `since_s` that no write of ours explains."""
+        beat = self.beat(host)
+        return sum(1 for seen_s in beat.recent if seen_s > since_s) if beat else 0
+
+    # ------------------------------------------------------------------ waiting on our own clock
+
+    def since(self, name: str) -> float:
+        """When this wait began under this leader; it begins now if it had not. It ends by not being asked for."""
+        begun_s = self._waits.setdefault(name, self.timers.waits.get(name, self.now.s))
+        return begun_s
+
+    def waited(self, name: str, needed_s: float) -> bool:
+        due_s = self.since(name) + needed_s
+        if due_s > self.now.s:
+            self.wake(due_s)
+        return due_s <= self.now.s
+
+    def restart_wait(self, name: str) -> None:
+        self._waits[name] = self.now.s
+
+    def peek(self, name: str) -> float | None:
+        """When a wait began, without beginning or keeping it."""
+        return self._waits.get(name, self.timers.waits.get(name))
+
+    def wake(self, at_s: float) -> None:
+        self._wake_s = min(self._wake_s, at_s)
+
+    # ------------------------------------------------------------------ deciding
+
+    def save(self, record: HostRecovery) -> HostRecovery:
+        """Keep a record; the step from its former state must be one of the table."""
+        former = self.records.get(record.host)
+        state = step_host(former.state if former else HostState.WATCHED, record.state)
+        if former is None or former.state is not state:
+            # Nothing waits within a state: the next rule is asked again at once.
+            self.wake(self.now.s)
+        self.records[record.host] = record
+        return record
+
+    def close(self, record: HostRecovery, outcome: str) -> None:
+        """The incident ends: history keeps it."""
+        step_host(record.state, HostState.WATCHED)
+        del self.records[record.host]
+        if record.host in self.before.hosts:
+            self._closes.append(Closed(record, outcome))
+
+    def forget(self, record: HostRecovery) -> None:
+        """A suspicion that came to nothing leaves no trace."""
+        step_host(record.state, HostState.WATCHED)
+        del self.records[record.host]
+        if record.host in self.before.hosts:
+            self._forgets.append(record.host)
+
+    def may_write(self, host: str) -> bool:
+        """Mode observe writes nothing to the world. A host that Nova does not show has the cloud's own mode."""
+        found = self.host(host)
+        mode = self.policy.mode_of(found) if found else self.policy.mode
+        return mode != "observe"
+
+    def act(self, action: Action, every_s: float) -> bool:
+        """Ask for a write now, unless it is under way or was asked for less than `every_s` ago. True if asked now."""
+        sent = f"sent/{action.action_id}"
+        last_s = self.peek(sent)
+        if last_s is not None:
+            self._waits[sent] = last_s
+        if not self.may_write(action.host) or action.action_id in self.snapshot.in_flight:
+            return False
+        if last_s is not None and self.now.s < last_s + every_s:
+            self.wake(last_s + every_s)
+            return False
+        self._waits[sent] = self.now.s
+        self._actions[action.action_id] = action
+        beat = self._beats.get(action.host)
+        if beat is not None and action.kind in SERVICE_WRITES:
+            self._beats[action.host] = replace(beat, credit=beat.credit + 1)
+        return True
+
+    def outcome(self, action_id: str) -> Outcome | None:
+        return self.timers.outcomes.get(action_id)
+
+    def certainly_not_done(self, action_id: str) -> Outcome | None:
+        """The outcome of an action that provably had no effect."""
+        found = self.outcome(action_id)
+        return found if found and found.result in {Result.REFUSED, Result.UNREACHABLE, Result.NOT_SENT} else None
+
+    def answer(self, command: Command, accepted: bool, text: str) -> None:
+        self._answers.append(Answer(command, accepted, text))
+        level = Level.WARNING if accepted else Level.INFO
+        verb = "accepted" if accepted else "refused"
+        self.note(level, "command", command.host, f"{command.verb} by {command.who} ({command.why}) {verb}: {text}", command.incident)
+
+    def note(self, level: Level, event: str, host: str, text: str, incident: str = "", instance_id: str = "") -> None:
+        self._notes.append(Note(level, event, host, text, incident, instance_id))
+
+    def note_once(self, level: Level, event: str, host: str, text: str, incident: str = "", instance_id: str = "") -> None:
+        """Say it when it becomes true, and not again before something else was true in between."""
+        subject = f"{event}/{host}/{instance_id}"
+        if self.timers.said.get(subject) != text and self._said.get(subject) != text:
+            self.note(level, event, host, text, incident, instance_id)
+        self._said[subject] = text
+
+    def note_change(self, level: Level, event: str, host: str, fact: str, text: str, first: bool = True) -> None:
+        """Say `text` when `fact` is another than it was; `first` says whether it is worth saying the first time."""
+        subject = f"{event}/{host}/"
+        former = self.timers.said.get(subject)
+        if former != fact and (former is not None or first):
+            self.note(level, event, host, text)
+        self._said[subject] = fact
+
+    def held(self, host: str, named: bool = False) -> Hold | None:
+        """The hold that forbids shooting this host now; a host that an operator named is free of storm holds."""
+        forbids = [h for h in self.holds if not (named and h.kind is HoldKind.STORM)]
+        return forbids[0] if forbids else None
+
+    def decisions(self) -> Decisions:
+        changed = [r for host, r in sorted(self.records.items()) if self.before.hosts.get(host) != r]
+        incidents = {record.incident for record in self.records.values()}
+        outcomes = {key: o for key, o in self.timers.outcomes.items() if o.action.incident in incidents}
+        timers = replace(self.timers, beats=self._beats, waits=self._waits, said=self._said, outcomes=outcomes)
+        return Decisions(
+            timers=timers,
+            writes=tuple(changed),
+            closes=tuple(self._closes),
+            forgets=tuple(self._forgets),
+            roster=self.roster if self.roster != self.before.roster else None,
+            answers=tuple(self._answers),
+            actions=tuple(self._actions[key] for key in sorted(self._actions)),
+            notes=tuple(self._notes),
+            wants=tuple(Want(kind, key, every_s) for (kind, key), every_s in sorted(self._wants.items())),
+            wake_s=max(self._wake_s, self.now.s),
+            verdicts=dict(sorted(self.verdicts.items())),
+            holds=self.holds,
+        )
+
+
+def verdict_of(draft: Draft, host: str) -> Verdict:
+    """This tick's verdict; UNKNOWN for a host that Nova does not list."""
+    found = draft.verdicts.get(host)
+    return found.verdict if found else Verdict.UNKNOWN

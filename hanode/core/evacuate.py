@@ -1,0 +1,195 @@
+"""EVACUATING: which instance is asked for next, and where? At most so many at once; one POST each (S2, S3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+from hanode.core.decisions import Level
+from hanode.core.draft import Draft
+from hanode.core.fence import fence_again, mark, signs_of_life
+from hanode.core.fence import read_table as reread
+from hanode.core.follow import View, become, evacuate_action, follow, is_ready, view
+from hanode.core.judge import Evidence
+from hanode.core.lifecycle import TO_DO, HostState, InstanceState
+from hanode.core.model import (
+    Action,
+    ActionKind,
+    Host,
+    HostRecovery,
+    InstanceRecovery,
+    Migration,
+    Power,
+    ProofKind,
+    Resources,
+    WantKind,
+)
+from hanode.core.order import restart_order
+from hanode.core.place import Ask, Placed, Refused, Room, place
+from hanode.core.policy import StorageDomain
+
+
+def evacuating(draft: Draft, record: HostRecovery, e: Evidence, room: Room | None) -> None:
+    sign = signs_of_life(draft, record, e)
+    if sign and record.is_open:
+        fence_again(draft, record, sign)
+        return
+    if sign:
+        draft.note(Level.WARNING, "back", record.host, f"is back ({sign}) and nothing from it is in flight", record.incident)
+        draft.save(replace(record, state=HostState.RELEASING, reason=f"is back: {sign}"))
+        return
+    if not e.host.service.forced_down:
+        draft.act(Action(record.host, ActionKind.FORCE_DOWN, record.incident, service_id=e.host.service.service_id), draft.policy.retry_s)
+    mark(draft, record, e.host)
+    record = watch_instances(draft, record, e)
+    if room is not None and not sign:
+        post_some(draft, record, e, room)
+
+
+def watch_instances(draft: Draft, record: HostRecovery, e: Evidence) -> HostRecovery:
+    """Every entry after what Nova shows now, and an entry for whoever turned up on the host meanwhile (S8)."""
+    instances = reread(draft, record, e.host, draft.since(f"forced/{record.incident}"), 10.0)
+    if instances is not None:
+        record = replace(record, instances=instances)
+    seen = view(draft, record)
+    if seen is None:
+        return draft.save(record)
+    return draft.save(replace(record, instances={key: follow(seen, entry) for key, entry in record.instances.items()}))
+
+
+def post_some(draft: Draft, record: HostRecovery, e: Evidence, room: Room) -> None:
+    to_do = [i for i in record.instances.values() if i.state in TO_DO]
+    seen = view(draft, record)
+    if not to_do or seen is None:
+        draft.power(record.host, 10.0)  # the source is watched until the last evacuation from it has ended, and after
+        return
+    if not _proof_is_fresh(draft, record):
+        return
+    targets = sound_targets(draft)
+    if targets is None:
+        return
+    instances = dict(record.instances)
+    for entry in restart_order(to_do):
+        instances[entry.instance_id] = _post(seen, entry, e, targets, room)
+    draft.save(replace(record, instances=instances))
+
+
+def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
+    """S2: the source is read off again within proof_s before each batch; unreadable means no new POST."""
+    if record.proof is not None and record.proof.kind is ProofKind.PERSON:
+        return True  # any sign of life has already taken this recovery back
+    trace = draft.power(record.host, draft.policy.proof_s / 2)
+    fresh = trace is not None and trace.value == Power.OFF and draft.now.s - trace.last_s <= draft.policy.proof_s
+    if not fresh:
+        said = f"power device reads {trace.value if trace else 'nothing'}: no evacuation is posted before it reads off again"
+        stale = trace is None or trace.value != Power.OFF
+        if stale:
+            draft.note_once(Level.ALARM, "proof", record.host, said, record.incident)
+    return fresh
+
+
+def sound_targets(draft: Draft) -> tuple[Host, ...] | None:
+    """Hosts that may take an instance: up, enabled, beating, in no recovery, source of no unfinished evacuation (S7)."""
+    fleet, unfinished = draft.fleet, draft.evacuations(5.0)
+    if fleet is None or unfinished is None:
+        return None
+    returning = {m.source for m in unfinished if m.blocks_release}
+    return tuple(h for name, h in sorted(fleet.hosts.items()) if name not in returning and is_sound(draft, h))
+
+
+def is_sound(draft: Draft, host: Host) -> bool:
+    service, beat = host.service, draft.beat(host.name)
+    up = service.state == "up" and service.status == "enabled" and not service.forced_down
+    reading = draft.snapshot.readings.get((WantKind.FLEET, ""))
+    looked_s = reading.started_s if reading else draft.now.s
+    beating = beat is not None and looked_s - beat.seen_s < draft.policy.suspect_after_s
+    record = draft.records.get(host.name)
+    return up and beating and (record is None or record.state is HostState.SUSPECT)
+
+
+def _post(seen: View, entry: InstanceRecovery, e: Evidence, targets: tuple[Host, ...], room: Room) -> InstanceRecovery:
+    draft = seen.draft
+    if not is_ready(seen, entry):
+        return entry
+    domain = _journaled_domain(draft, e.host, entry)
+    choice = targets
+    if entry.pinned:
+        choice = tuple(h for h in targets if h.name == entry.target)
+    found = place(Ask(seen.servers[entry.instance_id], entry, e.host, domain, draft.policy), choice, room)
+    if isinstance(found, Refused):
+        if found.busy:
+            return replace(entry, reason=found.reason)
+        reason = f"only {entry.target} may be asked again, and it cannot take it" if entry.pinned else found.reason
+        return become(seen, entry, InstanceState.WAITING, reason)
+    return _request(seen, entry, found, domain, room)
+
+
+def _request(seen: View, entry: InstanceRecovery, found: Placed, domain: StorageDomain | None, room: Room) -> InstanceRecovery:
+    """The intent, with everything known before it; it is committed before the POST leaves."""
+    draft = seen.draft
+    known = tuple(m.migration_id for m in seen.evacuations(entry.instance_id))
+    asked = become(
+        seen,
+        entry,
+        InstanceState.REQUESTED,
+        f"to {found.target}",
+        attempt=entry.attempt + 1,
+        target=found.target,
+        call=found.call,
+        baseline=known,
+        pinned=False,
+        ours=True,
+        requested_at=draft.now.at,
+        unlocked=entry.before.locked,
+    )
+    if not draft.act(evacuate_action(seen.record, asked), 0.0):
+        return entry
+    room.start(found.target, domain.name if domain else "", entry.resources)
+    return asked
+
+
+def _journaled_domain(draft: Draft, host: Host, entry: InstanceRecovery) -> StorageDomain | None:
+    """The domain written down when the host fell silent: a change since is not believed."""
+    now = draft.policy.domain_of(host)
+    if now is not None and now.name != entry.domain:
+        draft.note_once(
+            Level.ALARM,
+            "domain",
+            host.name,
+            f"its storage domain was {entry.domain or 'none'} and is declared as {now.name} now: the former counts",
+        )
+    if not entry.domain:
+        return None
+    return StorageDomain(entry.domain, now.kind if now is not None and now.name == entry.domain else "file")
+
+
+def room_now(draft: Draft) -> Room | None:
+    """What Placement says is free, less what this leader has asked for and Placement cannot show yet."""
+    busy = [r for r in draft.records.values() if r.state is HostState.EVACUATING]
+    if not any(i.state in TO_DO for r in busy for i in r.instances.values()):
+        return None
+    reading = draft.room(2.0)
+    if reading is None:
+        return None
+    free = cast("Mapping[str, Resources]", reading.value)
+    room = Room({host: dict(resources) for host, resources in sorted(free.items())})
+    for record in draft.records.values():
+        for entry in record.instances.values():
+            _charge(draft, room, record, entry, reading.started_s)
+    return room
+
+
+def _charge(draft: Draft, room: Room, record: HostRecovery, entry: InstanceRecovery, read_s: float) -> None:
+    if entry.state not in {InstanceState.REQUESTED, InstanceState.UNDERWAY}:
+        return
+    shown = draft.snapshot.readings.get((WantKind.MIGRATIONS, record.host))
+    claimed = False
+    if shown is not None and isinstance(shown.value, tuple):
+        mine = [
+            m
+            for m in cast("tuple[Migration, ...]", shown.value)
+            if m.instance_id == entry.instance_id and m.migration_id not in entry.baseline
+        ]
+        claimed = any(m.status != "accepted" for m in mine) and shown.finished_s <= read_s
+    room.start(entry.target, entry.domain, {} if claimed else entry.resources)

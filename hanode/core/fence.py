@@ -1,0 +1,305 @@
+"""How is a silent host made certainly dead? SUSPECT, FENCING, NEEDS_OPERATOR and FENCED, one function each.
+
+The order of the questions in `fencing` is the safety: does it live? may we shoot? is it off already? only then: off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hanode.core import accounts
+from hanode.core.decisions import Level, Verdict
+from hanode.core.draft import Draft, verdict_of
+from hanode.core.judge import Evidence
+from hanode.core.lifecycle import HostState
+from hanode.core.model import Action, ActionKind, Host, HostRecovery, InstanceRecovery, Power, Proof, ProofKind, Result, WantKind
+from hanode.core.policy import MARKER
+
+ALIVE = frozenset({Verdict.HEALTHY, Verdict.AGENT_DOWN})
+
+
+def open_suspicion(draft: Draft, e: Evidence) -> None:
+    """A host fell silent: write down its servers and their states before anything is done (and whatever comes of it)."""
+    since_s = draft.since(f"silent/{e.host.name}")
+    instances = read_table(draft, HostRecovery(e.host.name, "", HostState.SUSPECT, "", ""), e.host, since_s, 10.0)
+    if instances is None:
+        return
+    stamp = draft.now.at.replace("-", "").replace(":", "")
+    draft.save(
+        HostRecovery(
+            host=e.host.name,
+            incident=f"{e.host.name}-{stamp}",
+            state=HostState.SUSPECT,
+            reason="fell silent",
+            opened_at=draft.now.at,
+            recovery=draft.policy.recovery_of(e.host),
+            last_beat_at=e.host.service.updated_at,
+            instances=instances,
+            instances_read=True,
+        )
+    )
+
+
+def read_table(draft: Draft, record: HostRecovery, host: Host, since_s: float, every_s: float) -> dict[str, InstanceRecovery] | None:
+    """The record's instance table by a complete read begun at or after `since_s`; None while there is none."""
+    servers = draft.servers(host.name, every_s, since_s)
+    skip_images = draft.skip_images(300.0)
+    consumed = draft.consumption(host, 30.0)
+    if servers is None or skip_images is None:
+        return None  # without the images we could not tell an amphora from a customer's instance
+    domain = draft.policy.domain_of(host)
+    name = domain.name if domain else ""
+    first = {key: accounts.account(server, name, consumed or {}, draft.policy, skip_images) for key, server in servers.items()}
+    return dict(accounts.table(record.instances, servers, first))
+
+
+def suspect(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    verdict = verdict_of(draft, record.host)
+    prepare(draft, e.host)
+    if verdict is not Verdict.FAILED or draft.held(record.host, e.named):
+        return
+    busy = sorted(r.host for r in draft.records.values() if r.state is HostState.FENCING and not r.observe_only)
+    if len(busy) >= draft.policy.max_fencing:
+        draft.note_once(Level.WARNING, "fence-queue", record.host, f"waits: {len(busy)} hosts are being fenced, max_fencing allows no more")
+        return
+    cause = draft.verdicts[record.host].reason
+    observe_only = not draft.may_write(record.host)
+    draft.save(
+        replace(record, state=HostState.FENCING, reason=cause, cause=cause, proof=None, observe_only=observe_only, **new_round(record))
+    )
+    said = "would be powered off now (mode observe)" if observe_only else "is taken for failed and will be powered off"
+    draft.note(Level.ALARM, "failed", record.host, f"{said}: {cause}", record.incident)
+
+
+def prepare(draft: Draft, host: Host) -> None:
+    """Read now what the evacuation will need, so that it need not wait for it after the fence."""
+    draft.room(5.0)
+    draft.evacuations(5.0)
+    draft.skip_images(300.0)
+    draft.consumption(host, 30.0)
+    draft.migrations(host.name, 5.0)
+
+
+def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    verdict = verdict_of(draft, record.host)
+    prepare(draft, e.host)
+    told = e.host.service.forced_down
+    if verdict in ALIVE and not record.is_open:
+        _lives(draft, record, e)
+    elif verdict is Verdict.EXEMPT and not record.off_may_have_reached and not record.is_open and not told:
+        draft.note(Level.WARNING, "exempt", record.host, f"is left alone: {draft.verdicts[record.host].reason}", record.incident)
+        draft.close(record, f"exempt before any power-off: {draft.verdicts[record.host].reason}")
+    elif record.observe_only:
+        _observe(draft, record, e)
+    elif e.reads_off and not e.lives:
+        fenced(draft, record, Proof(ProofKind.DEVICE, "its power device read exactly off twice", draft.now.at))
+    else:
+        _shoot(draft, record, e, verdict)
+
+
+def fenced(draft: Draft, record: HostRecovery, proof: Proof) -> HostRecovery:
+    draft.note(Level.WARNING, "fenced", record.host, f"is proven dead: {proof.text}", record.incident)
+    draft.restart_wait(f"proof/{record.incident}")
+    reason = f"proven dead: {proof.text}"
+    return draft.save(replace(record, state=HostState.FENCED, reason=reason, proof=proof, fenced_at=draft.now.at))
+
+
+def _observe(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    if e.reads_off and record.proof is None:
+        draft.save(replace(record, proof=Proof(ProofKind.DEVICE, "its power device read exactly off twice", draft.now.at)))
+
+
+def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    """It shows life: no off is sent to it. If one may still arrive at a device, what it shows now proves little."""
+    if record.observe_only:
+        right = "right, it had been off" if record.proof else "WRONG, the host lives"
+        draft.note(Level.WARNING, "observed", record.host, f"would have been fenced: {right}", record.incident)
+        draft.close(record, f"observed only: {right}")
+        return
+    if e.host.service.forced_down or e.host.service.disabled_reason.startswith(MARKER):
+        draft.note(Level.ALARM, "alive", record.host, "lives again: what Nova was told is taken back", record.incident)
+        draft.save(replace(record, state=HostState.RELEASING, reason="lives again"))
+        return
+    if not record.off_may_have_reached:
+        draft.note(Level.ALARM, "false-alarm", record.host, "lives again before anything was done to it", record.incident)
+        draft.close(record, "lives: no power-off can have reached it")
+        return
+    settle = f"settle/{record.incident}/{record.fence_attempt}"
+    begun_s, settled_s = draft.since(settle), draft.since(settle) + draft.policy.fence_settle_s
+    trace = draft.power(record.host, draft.policy.reading_gap_s)
+    believed = record.host not in draft.roster.quarantined
+    is_on = trace is not None and trace.value == Power.ON and trace.last_s >= settled_s and trace.twice(draft.policy.reading_gap_s)
+    if draft.waited(settle, draft.policy.fence_settle_s) and draft.beats_since(record.host, begun_s) and (is_on or not believed):
+        draft.note(
+            Level.ALARM, "survived", record.host, "was sent a power-off and lives: its power device is wrong or lies", record.incident
+        )
+        draft.close(record, "lives although a power-off was sent: check its power device")
+        return
+    draft.note_once(
+        Level.ALARM, "alive", record.host, "lives although a power-off may still reach it: waiting for it to settle", record.incident
+    )
+
+
+def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) -> None:
+    policy = draft.policy
+    hold = draft.held(record.host, e.named)
+    # A host that shows life while an evacuation from it is open is shot nevertheless: two guests would write one disk.
+    if hold or (verdict is not Verdict.FAILED and not record.is_open):
+        why = f"hold {hold.name}: {hold.reason}" if hold else f"judged {verdict} now"
+        draft.note_once(Level.WARNING, "fence-waits", record.host, f"no power-off: {why}", record.incident)
+        return
+    if policy.mode_of(e.host) == "approve" and not record.approved:
+        text = f"waits for your approval: `hanode incident approve {record.host}`"
+        draft.note_once(Level.ALARM, "approve", record.host, text, record.incident)
+        return
+    if record.host not in policy.fenceable:
+        _ask_operator(draft, record, "no power device is configured for it")
+    elif record.host in draft.roster.quarantined:
+        _ask_operator(draft, record, f"its power device is not believed: {draft.roster.quarantined[record.host]}")
+    elif not record.offs:
+        _off(draft, replace(record, offs=("",)))
+    else:
+        _follow_off(draft, record)
+
+
+def off_action(record: HostRecovery) -> Action:
+    return Action(record.host, ActionKind.POWER_OFF, record.incident, record.fence_attempt)
+
+
+def _off(draft: Draft, record: HostRecovery) -> None:
+    """The intent is committed in the same tick before the off is sent: no leader can have sent one that is not written."""
+    draft.save(replace(record, reason=f"power-off, attempt {record.fence_attempt}"))
+    if draft.act(off_action(record), 0.0):
+        draft.note(Level.WARNING, "power-off", record.host, f"power-off, attempt {record.fence_attempt}", record.incident)
+
+
+def _follow_off(draft: Draft, record: HostRecovery) -> None:
+    policy, action = draft.policy, off_action(record)
+    sent, outcome = f"sent/{action.action_id}", draft.outcome(action.action_id)
+    if action.action_id in draft.snapshot.in_flight:
+        draft.since(sent)
+        return
+    if outcome is None:
+        # Another leader wrote this attempt; whether it was sent nobody knows. An off is idempotent and was judged anew.
+        if draft.peek(sent) is None:
+            _off(draft, record)
+        else:
+            draft.since(sent)
+        return
+    if record.offs[-1] != outcome.result:
+        record = draft.save(
+            replace(record, offs=(*record.offs[:-1], outcome.result), reason=f"power-off {outcome.result}: {outcome.detail}")
+        )
+        draft.note(
+            Level.WARNING,
+            "power-off",
+            record.host,
+            f"attempt {record.fence_attempt} {outcome.result}: {outcome.detail or 'accepted'}",
+            record.incident,
+        )
+    delivered = outcome.result in {Result.DONE, Result.AMBIGUOUS}
+    if not draft.waited(sent, policy.fence_timeout_s if delivered else policy.fence_backoff_s):
+        return
+    if len(record.offs) < policy.fence_attempts:
+        _off(draft, replace(record, offs=(*record.offs, "")))
+    elif delivered:
+        _ask_operator(draft, record, "its device accepts the power-off, but does not read off")
+    else:
+        _ask_operator(draft, record, f"its device says: {outcome.detail}")
+
+
+def _ask_operator(draft: Draft, record: HostRecovery, why: str) -> None:
+    text = f"cannot be proven off ({why}): make sure that it is dead, then type `hanode host confirm-fenced {record.host}`"
+    draft.note(Level.ALARM, "needs-operator", record.host, text, record.incident)
+    draft.save(replace(record, state=HostState.NEEDS_OPERATOR, reason=why))
+
+
+def needs_operator(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    prepare(draft, e.host)
+    if verdict_of(draft, record.host) in ALIVE and not record.is_open:
+        _lives(draft, record, e)
+    elif e.reads_off and not e.lives:
+        fenced(draft, record, Proof(ProofKind.DEVICE, "its power device read exactly off twice after all", draft.now.at))
+    elif record.offs and set(record.offs) == {Result.UNREACHABLE} and e.power is not None and e.power.value == Power.ON:
+        draft.note(Level.WARNING, "device-back", record.host, "its power device answers again: fencing is tried anew", record.incident)
+        draft.save(replace(record, state=HostState.FENCING, reason="its power device answers again", **new_round(record)))
+
+
+def confirm(draft: Draft, record: HostRecovery, who: str, why: str) -> None:
+    """A person says that it is dead; the caller has made sure that no signal lives."""
+    fenced(draft, record, Proof(ProofKind.PERSON, f"confirmed by {who}: {why}", draft.now.at))
+
+
+def signs_of_life(draft: Draft, record: HostRecovery, e: Evidence | None) -> str | None:
+    """What speaks against the proof that this leader has watched since; None while the host is as dead as proven."""
+    proven_s = draft.since(f"proof/{record.incident}")
+    power = draft.timers.power.get(record.host)
+    if record.proof and record.proof.kind is ProofKind.DEVICE and power and power.value == Power.ON and power.last_s > proven_s:
+        return "its power device reads on"
+    probe = e.probe if e else None
+    if probe and probe.value == "answers" and probe.last_s > proven_s:
+        return "it answers the probe"
+    if draft.beats_since(record.host, proven_s) >= 2:
+        return "its service reported twice"
+    return None
+
+
+def fence_again(draft: Draft, record: HostRecovery, sign: str) -> None:
+    """The source lives while evacuations from it are open: shoot it again, or ask the person who said that it was dead."""
+    draft.note(Level.ALARM, "source-alive", record.host, f"was proven dead, but {sign}", record.incident)
+    by_person = record.proof is not None and record.proof.kind is ProofKind.PERSON
+    state = HostState.NEEDS_OPERATOR if by_person else HostState.FENCING
+    draft.save(replace(record, state=state, reason=f"shows life: {sign}", proof=None, **new_round(record)))
+
+
+def new_round(record: HostRecovery) -> dict[str, Any]:
+    """Fence from the beginning; attempts go on being counted, so that no old outcome is taken for a new one."""
+    return {"offs": (), "offs_before": record.fence_attempt}
+
+
+def tell_nova(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    """FENCED: forced_down first, then disable: the other order makes Nova call the dead host (api.py `_update_compute_provider_status`)."""
+    sign = signs_of_life(draft, record, e)
+    if sign:
+        fence_again(draft, record, sign)
+        return
+    prepare(draft, e.host)
+    draft.want(WantKind.FLEET, "", 0.5)
+    service = e.host.service
+    if not service.forced_down:
+        draft.act(Action(record.host, ActionKind.FORCE_DOWN, record.incident, service_id=service.service_id), draft.policy.retry_s)
+        return
+    mark(draft, record, e.host)
+    if record.recovery == "restart":
+        _restart_in_place(draft, record)
+        return
+    # Only a list begun after forced_down is complete: until then Nova may still have been placing servers here.
+    instances = read_table(draft, record, e.host, draft.since(f"forced/{record.incident}"), 0.5)
+    if instances is None:
+        return
+    draft.save(replace(record, state=HostState.EVACUATING, reason="restarting its instances elsewhere", instances=instances))
+    draft.note(Level.WARNING, "evacuating", record.host, f"{len(instances)} instances to account for", record.incident)
+
+
+def mark(draft: Draft, record: HostRecovery, host: Host) -> None:
+    """Disable it with our marker, unless an operator's own reason stands there."""
+    service = host.service
+    if service.status == "disabled" and not service.disabled_reason.startswith("AUTO: "):
+        return
+    reason = f"{MARKER} failed {record.incident}"
+    draft.act(Action(host.name, ActionKind.DISABLE, record.incident, service_id=service.service_id, reason=reason), draft.policy.retry_s)
+
+
+def _restart_in_place(draft: Draft, record: HostRecovery) -> None:
+    """Local disks: the host was proven off, so it may be switched on; its guests are started when it is back."""
+    draft.act(Action(record.host, ActionKind.POWER_ON, record.incident), draft.policy.fence_timeout_s)
+    draft.save(
+        replace(
+            record,
+            state=HostState.RELEASING,
+            reason="switched on again: its instances are restarted in place",
+            powered_on=True,
+            release_asked=True,
+        )
+    )

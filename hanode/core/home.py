@@ -1,0 +1,173 @@
+"""The host is back: what runs at home again, and when is it taken back into service (S7)?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hanode.core.accounts import RUNNABLE
+from hanode.core.decisions import Level, Verdict
+from hanode.core.draft import Draft, verdict_of
+from hanode.core.evacuate import watch_instances
+from hanode.core.fence import new_round
+from hanode.core.follow import View, become, ran, view
+from hanode.core.judge import Evidence
+from hanode.core.lifecycle import TO_DO, HostState, InstanceState
+from hanode.core.model import Action, ActionKind, HostRecovery, Instance, InstanceRecovery
+from hanode.core.policy import MARKER
+
+AT_HOME = frozenset({InstanceState.PENDING, InstanceState.WAITING, InstanceState.SKIPPED, InstanceState.FAILED, InstanceState.STUCK})
+
+
+def back_from_suspicion(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    """SUSPECT and healthy again: a blip, or a reboot by itself after which Nova leaves its guests off.
+
+    Right after a reboot Nova still shows the guests as before; so the host is watched for a while before it is believed.
+    """
+    seen = _seen_since(draft, record, f"back/{record.incident}", 10.0)
+    if seen is None:
+        return
+    instances = {key: _bring_home(seen, entry) for key, entry in record.instances.items()}
+    record = draft.save(replace(record, instances=instances))
+    watched = draft.waited(f"back/{record.incident}", draft.policy.home_watch_s)
+    if not watched or any(_wants_home(seen, i) for i in instances.values()):
+        return
+    if any(i.ours for i in instances.values()):
+        draft.close(record, "was away and is back; its guests were started again")
+    else:
+        draft.forget(record)
+
+
+def _seen_since(draft: Draft, record: HostRecovery, wait: str, every_s: float) -> View | None:
+    """The instances by a list begun after the host was back."""
+    begun_s = draft.since(wait)
+    draft.servers(record.host, every_s)
+    seen = view(draft, record)
+    return seen if seen is not None and seen.servers_started_s >= begun_s else None
+
+
+def _off_at_home(entry: InstanceRecovery, now: Instance) -> bool:
+    return ran(entry) and now.vm_state == "stopped" and not now.task_state
+
+
+def _wants_home(seen: View, entry: InstanceRecovery) -> bool:
+    """Would it have to be started here, as far as is known?"""
+    now = seen.servers.get(entry.instance_id)
+    if now is None or entry.state not in AT_HOME or not _off_at_home(entry, now):
+        return False
+    return seen.draft.stopped_by_owner(entry.instance_id, seen.record.last_beat_at, 10.0) is not True
+
+
+def _bring_home(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
+    """Start what ran before, is still here, is off now, and was not stopped by its owner since."""
+    now, draft = seen.servers.get(entry.instance_id), seen.draft
+    if now is None or entry.state not in AT_HOME:
+        return entry
+    if _off_at_home(entry, now):
+        by_owner = draft.stopped_by_owner(entry.instance_id, seen.record.last_beat_at, 10.0)
+        if by_owner and seen.record.state is HostState.RELEASING:
+            return become(seen, entry, InstanceState.RETURNED, "is at home; its owner has stopped it since")
+        if by_owner is False:
+            action = Action(seen.record.host, ActionKind.START, seen.record.incident, instance_id=entry.instance_id)
+            if draft.act(action, draft.policy.retry_s):
+                draft.note_once(
+                    Level.INFO,
+                    "start",
+                    seen.record.host,
+                    f"{entry.name} ran before its host failed: started again",
+                    seen.record.incident,
+                    entry.instance_id,
+                )
+            return replace(entry, ours=True)
+        return entry
+    at_home = not now.task_state and now.vm_state in RUNNABLE and now.vm_state != "error"
+    if at_home and (entry.ours or seen.record.state is HostState.RELEASING) and (now.power_state == "running" or not ran(entry)):
+        return become(seen, entry, InstanceState.RETURNED, "is at home again as before")
+    return entry
+
+
+def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    if _failed_again(draft, record, e):
+        draft.note(Level.ALARM, "failed", record.host, f"failed again before it was released: {e.silent_s:.0f} s silent", record.incident)
+        draft.save(
+            replace(
+                record,
+                state=HostState.FENCING,
+                reason="failed again before it was released",
+                proof=None,
+                release_asked=False,
+                **new_round(record),
+            )
+        )
+        return
+    record = watch_instances(draft, record, e)
+    if not e.beats:
+        draft.power(record.host, 10.0)
+        draft.note_once(Level.INFO, "release-waits", record.host, "release waits until its service reports", record.incident)
+        if record.powered_on:
+            draft.act(Action(record.host, ActionKind.POWER_ON, record.incident), 60.0)
+        return
+    waits_for = _blocked(draft, record, e)
+    if waits_for:
+        draft.note_once(Level.WARNING, "release-waits", record.host, f"release waits: {waits_for}", record.incident)
+        return
+    _take_back(draft, record, e)
+
+
+def _failed_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
+    """A host that was just switched on is given time to boot: it is silent, but not failed again."""
+    begun_s = draft.since(f"releasing/{record.incident}")
+    booted = draft.beats_since(record.host, begun_s) > 0
+    to_do = any(i.state in TO_DO for i in record.instances.values())
+    overdue = to_do and draft.waited(f"releasing/{record.incident}", draft.policy.boot_s)
+    believable = booted or overdue or (to_do and e.reads_off)
+    return verdict_of(draft, record.host) is Verdict.FAILED and believable and not draft.held(record.host, e.named)
+
+
+def _blocked(draft: Draft, record: HostRecovery, e: Evidence) -> str | None:
+    """Why it may not be released yet; None when every condition of S7 is seen to hold."""
+    begun_s = draft.since(f"releasing/{record.incident}")
+    migrations = draft.migrations(record.host, 3.0, begun_s)
+    if record.is_open:
+        return "evacuations from it are in flight"
+    if migrations is None:
+        return "its evacuation records are not read yet"
+    blocking = sorted(m.migration_id for m in migrations if m.blocks_release)
+    if blocking:
+        # Only a restart of nova-compute ends them; until then its next start would destroy guests that came home.
+        return f"evacuation records {', '.join(blocking[:5])} are unfinished: nova-compute on it must be restarted"
+    if not record.release_asked and draft.policy.release != "auto":
+        return f"for your word: `hanode host release {record.host}`"
+    return None
+
+
+def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+    service = e.host.service
+    if service.forced_down:
+        draft.act(Action(record.host, ActionKind.CLEAR_FORCE_DOWN, record.incident, service_id=service.service_id), draft.policy.retry_s)
+        return
+    seen = _seen_since(draft, record, f"home/{record.incident}", 3.0)
+    if service.state != "up" or seen is None:
+        return
+    instances = {key: _bring_home(seen, entry) for key, entry in record.instances.items()}
+    record = draft.save(replace(record, instances=instances))
+    if any(_wants_home(seen, i) for i in instances.values()) and not draft.waited(
+        f"home/{record.incident}", draft.policy.restore_deadline_s
+    ):
+        return
+    if any(i.state is InstanceState.MOVED for i in instances.values()):
+        return
+    if service.status == "disabled" and service.disabled_reason.startswith(MARKER):
+        draft.act(Action(record.host, ActionKind.ENABLE, record.incident, service_id=service.service_id), draft.policy.retry_s)
+        return
+    left = {key: _left_over(seen, entry) for key, entry in instances.items()}
+    record = draft.save(replace(record, instances=left))
+    draft.note(Level.WARNING, "released", record.host, "is back in service", record.incident)
+    draft.close(record, "released")
+
+
+def _left_over(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
+    """S8: nobody is forgotten when the record ends."""
+    if entry.state not in TO_DO:
+        return entry
+    now = seen.servers.get(entry.instance_id)
+    return become(seen, entry, InstanceState.STUCK, f"is at home in vm_state {now.vm_state if now else 'unknown'}: an operator must look")

@@ -1,0 +1,177 @@
+"""Is this host alive, dead, or none of our business? One host's evidence -> a verdict with its reason.
+
+The rules are asked in order; the first that speaks decides. The order is the safety: what forbids shooting comes
+before what allows it, and only the last two rules say FAILED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hanode.core.decisions import Beat, HoldKind, Judgement, Trace, Verdict
+from hanode.core.model import Host, HostRecovery, Power, Roster
+from hanode.core.policy import MARKER, Policy
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of one host at one moment."""
+
+    host: Host
+    beat: Beat
+    looked_s: float  # when the newest reading of its service began
+    now_s: float
+    policy: Policy
+    roster: Roster = Roster()
+    power: Trace | None = None  # None: no device, or one that is not believed
+    probe: Trace | None = None  # None: no probe configured
+    record: HostRecovery | None = None
+    named: bool = False  # an operator named this host
+    empty: bool = False  # a complete read shows no instance that we would recover
+
+    @property
+    def silent_s(self) -> float:
+        """For how long its heartbeat had not moved when we last looked; never counts time in which we could not look."""
+        return max(0.0, self.looked_s - self.beat.seen_s)
+
+    @property
+    def beats(self) -> bool:
+        seen_alive = self.host.service.state == "up" or self.beat.moved
+        return seen_alive and self.silent_s < self.policy.suspect_after_s
+
+    @property
+    def answers(self) -> bool:
+        return self._recent(self.probe, "answers")
+
+    @property
+    def probed_silent(self) -> bool:
+        """Twice in a row: a lost packet is no evidence."""
+        return self._recent(self.probe, "silent") and self.probe is not None and self.probe.count >= 2
+
+    @property
+    def reads_off(self) -> bool:
+        """Two readings of exactly off, apart: positive proof of death."""
+        trace = self.power
+        return self._recent(trace, Power.OFF) and trace is not None and trace.twice(self.policy.reading_gap_s)
+
+    def _recent(self, trace: Trace | None, value: str) -> bool:
+        return trace is not None and trace.value == value and self.now_s - trace.last_s <= recent_s(self.policy)
+
+    @property
+    def lives(self) -> bool:
+        return self.beats or self.answers
+
+
+def recent_s(policy: Policy) -> float:
+    """A reading of a suspect older than this says nothing about now."""
+    return max(3 * policy.reading_gap_s, policy.proof_s) + policy.report_interval_s
+
+
+def exemption(e: Evidence) -> str | None:
+    """Why this host is none of our business, or None. Asked before anything else, and only while nothing was done to it."""
+    host, policy, service = e.host, e.policy, e.host.service
+    kind = host.hypervisor.kind if host.hypervisor else None
+    ours = service.disabled_reason.startswith(MARKER)
+    if kind is None:
+        return "Nova has no hypervisor record of it"
+    if kind not in policy.hypervisor_kinds:
+        return f"hypervisor type {kind} is not in hypervisor_kinds: its machines live elsewhere"
+    if host.name in policy.own_hosts:
+        return "hanode itself runs on it"
+    if policy.protected_aggregates and not any(a.name in policy.protected_aggregates for a in host.aggregates):
+        return "in no protected aggregate"
+    if policy.recovery_of(host) == "none":
+        return "its recovery policy is none"
+    if e.record is None and service.forced_down:
+        whose = "our marker without a record" if ours else "an operator did it"
+        return f"forced down and not by us now ({whose}): to evacuate it type `hanode host evacuate {host.name}`"
+    if e.record is None and ours and not service.disabled_reason.startswith(AGENT_DOWN_MARK):
+        return f"disabled with our marker but without a record: to take it back type `hanode host release {host.name}`"
+    if service.status == "disabled" and not ours and not policy.protect_disabled:
+        if not service.disabled_reason.startswith("AUTO: "):
+            return f"disabled by somebody else ({service.disabled_reason or 'no reason given'})"
+    if e.empty and not e.lives:
+        return "no instance on it that we would recover"
+    return None
+
+
+AGENT_DOWN_MARK = f"{MARKER} agent-down"
+
+Rule = Callable[[Evidence], Judgement | None]
+
+
+def _exempt(e: Evidence) -> Judgement | None:
+    reason = None if e.named else exemption(e)
+    return Judgement(Verdict.EXEMPT, reason) if reason else None
+
+
+def _unreadable(e: Evidence) -> Judgement | None:
+    if e.host.service.state is None:
+        return Judgement(Verdict.UNKNOWN, "its Nova cell does not answer")
+    return None
+
+
+def _beating(e: Evidence) -> Judgement | None:
+    if e.beats:
+        return Judgement(Verdict.HEALTHY, f"its service reported {e.silent_s:.0f} s ago")
+    return None
+
+
+def _held(e: Evidence) -> Judgement | None:
+    if e.named:
+        return None
+    if e.host.name not in e.roster.seen and not e.answers:
+        return Judgement(Verdict.HELD, "no leader has ever seen it up")
+    hold = e.roster.held.get(e.host.name)
+    if hold is None:
+        return None
+    if hold.startswith(HoldKind.CONTROL_PLANE) and e.reads_off and not e.answers:
+        return None  # proven dead: a control-plane hold does not keep a corpse
+    return Judgement(
+        Verdict.HELD,
+        f"fell silent under the hold {hold}: it is judged again once seen up, or when you type `hanode brake release {e.host.name}`",
+    )
+
+
+def _answering(e: Evidence) -> Judgement | None:
+    if not e.answers:
+        return None
+    if _may_fence_living(e) and e.host.service.state == "down" and e.silent_s >= e.policy.fence_after_s:
+        return Judgement(Verdict.FAILED, f"service silent for {e.silent_s:.0f} s; the host answers, but fence_living_hosts is set for it")
+    return Judgement(
+        Verdict.AGENT_DOWN, f"service silent for {e.silent_s:.0f} s, but the host itself answers: nothing is wrong with its guests"
+    )
+
+
+def _may_fence_living(e: Evidence) -> bool:
+    return any(a.name in e.policy.fence_living_aggregates for a in e.host.aggregates)
+
+
+def _proven_off(e: Evidence) -> Judgement | None:
+    if e.reads_off and e.silent_s >= e.policy.suspect_after_s:
+        return Judgement(Verdict.FAILED, f"service silent for {e.silent_s:.0f} s and its power device reads off twice")
+    return None
+
+
+def _no_sign_of_life(e: Evidence) -> Judgement | None:
+    long_enough = e.silent_s >= e.policy.fence_after_s and e.host.service.state == "down"
+    if e.probed_silent and long_enough:
+        power = e.power.value if e.power else "no device"
+        return Judgement(Verdict.FAILED, f"no sign of life: service silent for {e.silent_s:.0f} s, probe silent, power {power}")
+    return None
+
+
+def _suspect(e: Evidence) -> Judgement:
+    said = f"service silent for {e.silent_s:.0f} s, power {e.power.value if e.power else 'not read'}, "
+    if e.probe is None or e.probe.value == "unknown":
+        return Judgement(Verdict.SUSPECT, said + "and no independent probe of it: it is not fenced without one")
+    return Judgement(Verdict.SUSPECT, said + f"probe {e.probe.value}: not yet certain")
+
+
+RULES: tuple[Rule, ...] = (_exempt, _unreadable, _beating, _held, _answering, _proven_off, _no_sign_of_life)
+
+
+def judge(e: Evidence) -> Judgement:
+    """The verdict on one host: the first rule that speaks, else SUSPECT."""
+    return next((found for rule in RULES if (found := rule(e)) is not None), _suspect(e))

@@ -1,0 +1,196 @@
+"""Which states can a host and an instance be in during a recovery, and which steps are legal?
+
+Everything that affects the two state machines lives in this file, as tables. An illegal step raises
+`IllegalStep` and changes nothing. `*` in the design marks what is persisted: all but WATCHED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class IllegalStep(Exception):
+    """A step that the tables do not allow was asked for: a bug in the caller, never the world's fault."""
+
+
+class HostState(StrEnum):
+    WATCHED = "WATCHED"
+    SUSPECT = "SUSPECT"
+    FENCING = "FENCING"
+    NEEDS_OPERATOR = "NEEDS_OPERATOR"
+    FENCED = "FENCED"
+    EVACUATING = "EVACUATING"
+    RELEASING = "RELEASING"
+
+
+class InstanceState(StrEnum):
+    PENDING = "PENDING"
+    WAITING = "WAITING"
+    REQUESTED = "REQUESTED"
+    UNDERWAY = "UNDERWAY"
+    MOVED = "MOVED"
+    VERIFIED = "VERIFIED"
+    RETURNED = "RETURNED"
+    STUCK = "STUCK"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    GONE = "GONE"
+
+
+HOST_SENTENCES: Mapping[HostState, str] = {
+    HostState.WATCHED: "nothing is wrong; no record is kept",
+    HostState.SUSPECT: "the host fell silent; its servers and their states are written down before anything is done",
+    HostState.FENCING: "the host is taken for failed and is being powered off; nothing is evacuated yet",
+    HostState.NEEDS_OPERATOR: "the host cannot be proven off by any device; a person must say that it is dead",
+    HostState.FENCED: "the host is proven off; Nova is being told so",
+    HostState.EVACUATING: "its instances are being restarted on other hosts",
+    HostState.RELEASING: "the host is back; stale evacuation records, guests and marks are being cleared",
+}
+
+INSTANCE_SENTENCES: Mapping[InstanceState, str] = {
+    InstanceState.PENDING: "to be restarted elsewhere, not asked for yet",
+    InstanceState.WAITING: "no host can take it now; tried again at every change, for ever",
+    InstanceState.REQUESTED: "the evacuation is about to be posted or was posted; Nova has not shown it yet",
+    InstanceState.UNDERWAY: "Nova has a record of the evacuation and works on it",
+    InstanceState.MOVED: "Nova says it is on its new host; power state and lock are being put back",
+    InstanceState.VERIFIED: "runs on its new host, as it did before the failure",
+    InstanceState.RETURNED: "is at home again, on the host that failed",
+    InstanceState.STUCK: "Nova neither finishes nor fails, and repeating is unsafe; an operator must look",
+    InstanceState.FAILED: "Nova refused it for good; an operator must look",
+    InstanceState.SKIPPED: "is deliberately not evacuated",
+    InstanceState.GONE: "was deleted by its owner",
+}
+
+_H = HostState
+_I = InstanceState
+
+# Each row: from -> {to: why that is legal}. A state may always be written again with other details.
+HOST_STEPS: Mapping[HostState, Mapping[HostState, str]] = {
+    _H.WATCHED: {
+        _H.SUSPECT: "fell silent",
+        _H.RELEASING: "an operator takes back a host that carries our marker without a record",
+    },
+    _H.SUSPECT: {
+        _H.WATCHED: "spoke again before anything was done to it",
+        _H.FENCING: "judged failed while no brake held",
+    },
+    _H.FENCING: {
+        _H.FENCED: "read exactly off twice by its own device",
+        _H.NEEDS_OPERATOR: "its devices refuse, lie or are silent",
+        _H.WATCHED: "lives, and no off can have reached a device, or it settled and is on; or became exempt before any off",
+        _H.RELEASING: "lives, nothing is open, and Nova was already told that it is down",
+    },
+    _H.NEEDS_OPERATOR: {
+        _H.FENCED: "a person confirmed that it is dead, or its device read off twice after all",
+        _H.WATCHED: "lives and no off can have reached a device, or an operator abandoned the incident",
+        _H.FENCING: "its device answers again",
+        _H.RELEASING: "lives, nothing is open, and Nova was already told that it is down",
+    },
+    _H.FENCED: {
+        _H.EVACUATING: "Nova shows it forced down and its servers were read again",
+        _H.FENCING: "shows life although it was proven off: fence again",
+        _H.NEEDS_OPERATOR: "shows life although a person said it was dead",
+        _H.RELEASING: "nothing is left to evacuate and the host is back, or its policy is to restart in place",
+    },
+    _H.EVACUATING: {
+        _H.FENCING: "shows life while evacuations from it are open: fence again",
+        _H.NEEDS_OPERATOR: "shows life although a person said it was dead",
+        _H.RELEASING: "nothing is in flight and the host is back",
+    },
+    _H.RELEASING: {
+        _H.WATCHED: "cleared, enabled, guests at home run",
+        _H.SUSPECT: "fell silent again before it was released",
+        _H.FENCING: "failed again before it was released",
+    },
+}
+
+INSTANCE_STEPS: Mapping[InstanceState, Mapping[InstanceState, str]] = {
+    _I.PENDING: {
+        _I.REQUESTED: "a target was chosen and the intent written",
+        _I.WAITING: "no target can take it now",
+        _I.UNDERWAY: "an evacuation that is not ours is running: followed",
+        _I.MOVED: "somebody moved it",
+        _I.SKIPPED: "policy or its Nova state forbids an evacuation",
+        _I.RETURNED: "runs at home again",
+        _I.GONE: "deleted",
+        _I.FAILED: "refused for good",
+        _I.STUCK: "its migration never ends",
+    },
+    _I.WAITING: {
+        _I.PENDING: "something changed: try again",
+        _I.REQUESTED: "a target was chosen and the intent written",
+        _I.UNDERWAY: "an evacuation that is not ours is running: followed",
+        _I.MOVED: "somebody moved it",
+        _I.SKIPPED: "its Nova state forbids an evacuation now",
+        _I.RETURNED: "runs at home again",
+        _I.GONE: "deleted",
+        _I.STUCK: "its migration never ends",
+    },
+    _I.REQUESTED: {
+        _I.UNDERWAY: "Nova shows a record outside the baseline",
+        _I.MOVED: "already on its new host",
+        _I.PENDING: "certainly not posted, or settled without any record: same target again",
+        _I.FAILED: "Nova refused it, and every attempt is spent",
+        _I.STUCK: "past the hard deadline",
+        _I.RETURNED: "runs at home again and was certainly never posted",
+        _I.GONE: "deleted",
+    },
+    _I.UNDERWAY: {
+        _I.MOVED: "host changed, task finished, record done",
+        _I.PENDING: "the record failed and the task ended: try again",
+        _I.FAILED: "the record failed, and every attempt is spent",
+        _I.STUCK: "past the hard deadline",
+        _I.RETURNED: "the record failed and it runs at home again",
+        _I.GONE: "deleted",
+    },
+    _I.MOVED: {
+        _I.VERIFIED: "power state and lock are as before the failure",
+        _I.STUCK: "its power state cannot be restored",
+        _I.GONE: "deleted",
+    },
+    _I.STUCK: {
+        _I.MOVED: "Nova finished after all",
+        _I.PENDING: "the record failed after all, or an operator asks for another try",
+        _I.RETURNED: "runs at home again",
+        _I.GONE: "deleted",
+    },
+    _I.FAILED: {
+        _I.PENDING: "an operator asks for another try",
+        _I.MOVED: "somebody moved it",
+        _I.UNDERWAY: "an evacuation that is not ours is running: followed",
+        _I.RETURNED: "runs at home again",
+        _I.GONE: "deleted",
+    },
+    _I.SKIPPED: {
+        _I.RETURNED: "runs at home again",
+        _I.MOVED: "somebody moved it",
+        _I.GONE: "deleted",
+    },
+    _I.VERIFIED: {},
+    _I.RETURNED: {},
+    _I.GONE: {},
+}
+
+IN_FLIGHT = frozenset({_I.REQUESTED, _I.UNDERWAY})
+"""An evacuation may be open in Nova: the source must stay off, the target must not be fenced from under it."""
+
+TO_DO = frozenset({_I.PENDING, _I.WAITING})
+"""Still to be evacuated; nothing was asked of Nova that could be open."""
+
+ENDED = frozenset({_I.VERIFIED, _I.RETURNED, _I.STUCK, _I.FAILED, _I.SKIPPED, _I.GONE})
+"""Nothing more is done by ourselves; STUCK and FAILED raise an alarm."""
+
+
+def step_host(state: HostState, to: HostState) -> HostState:
+    """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
+    if to is not state and to not in HOST_STEPS[state]:
+        raise IllegalStep(f"a host cannot go from {state} to {to}")
+    return to
+
+
+def step_instance(state: InstanceState, to: InstanceState) -> InstanceState:
+    """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
+    if to is not state and to not in INSTANCE_STEPS[state]:
+        raise IllegalStep(f"an instance cannot go from {state} to {to}")
+    return to

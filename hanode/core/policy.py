@@ -1,0 +1,141 @@
+"""What has the operator decided? Every threshold, limit and list the core judges by, and how they must fit together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hanode.core.model import Host
+
+MARKER = "hanode:"
+"""Every disabled_reason and lock reason of ours starts with this word: so we know our own marks in Nova."""
+
+
+@dataclass(frozen=True)
+class StorageDomain:
+    """A set of hosts that see the same disks. `kind`: rbd (a cluster) or file (a mounted share)."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Policy:
+    # how far we may go
+    mode: str = "observe"  # observe | approve | act
+    mode_by_aggregate: Mapping[str, str] = field(default_factory=dict)
+    release: str = "operator"  # operator | auto
+    recovery: str = "evacuate"  # evacuate | restart | none
+    recovery_by_aggregate: Mapping[str, str] = field(default_factory=dict)
+
+    # who is protected
+    hypervisor_kinds: frozenset[str] = frozenset({"QEMU", "KVM"})
+    protected_aggregates: frozenset[str] = frozenset()  # empty: every host
+    fence_living_aggregates: frozenset[str] = frozenset()
+    protect_disabled: bool = False
+    own_hosts: frozenset[str] = frozenset()  # controllers that hanode itself runs on
+    skip_projects: frozenset[str] = frozenset()  # project ids whose instances are never evacuated (Octavia)
+    fenceable: frozenset[str] = frozenset()  # hosts with a power device
+    probeable: bool = True  # an independent probe of hosts is configured
+
+    # storage
+    storage_key: str = "hanode:storage"
+    storage_kind_key: str = "hanode:kind"
+    domains: Mapping[str, StorageDomain] = field(default_factory=dict)  # host -> domain, over the metadata
+
+    # detection, seconds on the leader's own clock
+    report_interval_s: float = 10.0
+    suspect_after_s: float = 15.0
+    fence_after_s: float = 60.0
+    office_hold_s: float = 20.0
+    poll_s: float = 3.3
+
+    # brake
+    brake_hosts: int = 2
+    brake_percent: float = 20.0
+
+    # fencing
+    max_fencing: int = 4
+    fence_attempts: int = 3
+    fence_backoff_s: float = 10.0
+    fence_timeout_s: float = 30.0
+    fence_settle_s: float = 30.0
+    reading_gap_s: float = 2.0
+    proof_s: float = 10.0
+
+    # evacuation
+    max_evacuations: int = 8
+    max_per_target: int = 4
+    max_per_domain: int = 8
+    evacuate_attempts: int = 3
+    retry_s: float = 10.0
+    repost_settle_s: float = 120.0
+    hard_deadline_s: float = 2400.0
+    restore_deadline_s: float = 300.0
+    follow_s: float = 1.0
+    home_watch_s: float = 180.0
+    named_s: float = 600.0
+    boot_s: float = 900.0
+
+    # office
+    lease_ttl_s: float = 15.0
+    http_timeout_s: float = 30.0
+    accept_lag_s: float = 60.0
+
+    def mode_of(self, host: Host) -> str:
+        return _of_aggregates(host, self.mode_by_aggregate) or self.mode
+
+    def recovery_of(self, host: Host) -> str:
+        return _of_aggregates(host, self.recovery_by_aggregate) or self.recovery
+
+    def domain_of(self, host: Host) -> StorageDomain | None:
+        """The declared storage domain of a host; hanode.conf wins over aggregate metadata."""
+        if host.name in self.domains:
+            return self.domains[host.name]
+        name = host.metadata(self.storage_key)
+        return StorageDomain(name, host.metadata(self.storage_kind_key) or "file") if name else None
+
+    def brake_limit(self, protected: int) -> int:
+        """So many hosts may be suspect or in recovery at once: max(brake_hosts, brake_percent of the protected)."""
+        return max(self.brake_hosts, int(protected * self.brake_percent / 100))
+
+
+def _of_aggregates(host: Host, table: Mapping[str, str]) -> str | None:
+    return next((table[a.name] for a in host.aggregates if a.name in table), None)
+
+
+def problems(policy: Policy) -> tuple[str, ...]:
+    """Every inequality between the timings that does not hold, as a sentence with its remedy; empty is good.
+
+    - A deposed leader's last POST can arrive until its lease ended (lease_ttl_s), its HTTP call gave up
+      (http_timeout_s) and Nova wrote the record (accept_lag_s). Only after that does "no record" prove "no post".
+    - A heartbeat comes each report_interval_s; suspecting before one and a half of them suspects healthy hosts.
+    - office_hold_s must let every living host beat twice before anything can be judged by silence.
+    - Proof must be renewable: two readings reading_gap_s apart have to fit into proof_s.
+    """
+    p = policy
+    rules = (
+        (
+            p.repost_settle_s >= p.lease_ttl_s + p.http_timeout_s + p.accept_lag_s,
+            "repost_settle_s must be at least lease_ttl_s + http_timeout_s + accept_lag_s: raise repost_settle_s",
+        ),
+        (p.suspect_after_s >= 1.2 * p.report_interval_s, "suspect_after_s must be at least 1.2 x report_interval_s: raise suspect_after_s"),
+        (
+            p.fence_after_s >= 2 * p.report_interval_s and p.fence_after_s >= p.suspect_after_s,
+            "fence_after_s must be at least 2 x report_interval_s and not below suspect_after_s: raise fence_after_s",
+        ),
+        (p.office_hold_s >= 2 * p.report_interval_s, "office_hold_s must be at least 2 x report_interval_s: raise office_hold_s"),
+        (p.poll_s <= p.report_interval_s / 2, "poll_s must be at most half of report_interval_s: lower poll_s"),
+        (p.proof_s >= p.reading_gap_s, "proof_s must not be below reading_gap_s: raise proof_s"),
+        (p.hard_deadline_s > p.repost_settle_s, "hard_deadline_s must exceed repost_settle_s: raise hard_deadline_s"),
+        (p.mode in {"observe", "approve", "act"}, "mode must be observe, approve or act"),
+        (set(p.mode_by_aggregate.values()) <= {"observe", "approve", "act"}, "every mode_by_aggregate must be observe, approve or act"),
+        (p.recovery in {"evacuate", "restart", "none"}, "recovery must be evacuate, restart or none"),
+        (
+            set(p.recovery_by_aggregate.values()) <= {"evacuate", "restart", "none"},
+            "every recovery_by_aggregate must be evacuate, restart or none",
+        ),
+        (p.release in {"operator", "auto"}, "release must be operator or auto"),
+        (all(d.kind in {"rbd", "file"} for d in p.domains.values()), "a storage domain's kind must be rbd or file"),
+    )
+    return tuple(text for holds, text in rules if not holds)

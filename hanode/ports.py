@@ -1,0 +1,200 @@
+"""What does the engine need of the outside world? One Protocol per neighbour; the simulator implements the same.
+
+Every method says what is atomic and what may be repeated. Implementations raise only the errors of `hanode.errors`:
+Refused and Unreachable promise that nothing happened, Ambiguous promises nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hanode.core.model import Call, Fleet, Instance, Migration, Moment, Power, Resources
+
+
+class Clock(Protocol):
+    def now(self) -> Moment:
+        """Seconds that do not stop in suspend (CLOCK_BOOTTIME), and UTC as ISO text for people."""
+        ...
+
+
+class Cloud(Protocol):
+    """Nova and Placement. Reads may be repeated freely and are complete or raise (never a silent part).
+
+    Reads raise Unreachable or Ambiguous when the service does not answer, Refused when it says no (credentials, policy).
+    """
+
+    def identity(self) -> str:
+        """Keystone URL and region: which cloud this is. Constant; no network."""
+        ...
+
+    def read_fleet(self) -> Fleet:
+        """os-services joined with hypervisors and aggregates (these two may be up to a minute old)."""
+        ...
+
+    def read_servers(self, host: str) -> tuple[Instance, ...]:
+        """Every server of every project that Nova places on this host, all pages, soft-deleted ones left out."""
+        ...
+
+    def read_instance(self, instance_id: str) -> Instance | None:
+        """One server; None when Nova says that it does not exist (404)."""
+        ...
+
+    def read_migrations(self, host: str) -> tuple[Migration, ...]:
+        """All migration records with this host as source or target, of any kind and status, all pages."""
+        ...
+
+    def read_evacuations(self) -> tuple[Migration, ...]:
+        """Every evacuation record of the cloud that is accepted, pre-migrating or done (one status per call: 1.4)."""
+        ...
+
+    def read_consumption(self, provider_id: str) -> Mapping[str, Resources]:
+        """Placement allocations against this provider, by consumer."""
+        ...
+
+    def read_room(self, providers: Mapping[str, str]) -> Mapping[str, Resources]:
+        """Host -> free amount of each resource class by Placement: (total - reserved) x ratio - used.
+
+        `providers`: host -> provider id. A host whose provider cannot be read is missing from the answer.
+        """
+        ...
+
+    def read_skip_images(self) -> frozenset[str]:
+        """Ids of the images whose instances must never be evacuated (tagged as amphora)."""
+        ...
+
+    def read_stopped_by_owner(self, instance_id: str, since: str) -> bool:
+        """Did a user (not Nova itself) stop it after Nova's stamp `since`? By its instance actions."""
+        ...
+
+    def force_down(self, service_id: str) -> None:
+        """Set forced_down; idempotent, may be repeated."""
+        ...
+
+    def clear_force_down(self, service_id: str) -> None:
+        """Clear forced_down; idempotent. Refused (400) while `done` evacuation records name the host as source."""
+        ...
+
+    def disable(self, service_id: str, reason: str) -> None:
+        """Disable with a reason; idempotent."""
+        ...
+
+    def enable(self, service_id: str) -> None:
+        """Enable; idempotent."""
+        ...
+
+    def evacuate(self, instance_id: str, target: str, call: Call) -> None:
+        """ONE POST, never repeated here. NOT idempotent: Nova accepts a second one and can run the guest twice.
+
+        Refused: Nova said 4xx. Unreachable: the connection was never made. Ambiguous: anything else, and every 5xx.
+        """
+        ...
+
+    def lock(self, instance_id: str, reason: str) -> None:
+        """Lock as administrator with a reason (2.73); idempotent, does not take a user's lock away."""
+        ...
+
+    def unlock(self, instance_id: str) -> None:
+        """Unlock; idempotent."""
+        ...
+
+    def start(self, instance_id: str) -> None:
+        """os-start; Refused (409) when it is not stopped."""
+        ...
+
+    def stop(self, instance_id: str) -> None:
+        """os-stop; Refused (409) when it is not active."""
+        ...
+
+
+class Fencer(Protocol):
+    """The power devices of the hosts. Repeating an off is safe for an off host and is judged anew each time."""
+
+    def hosts(self) -> frozenset[str]:
+        """The hosts that have a device. No network."""
+        ...
+
+    def power_off(self, host: str, abort: Callable[[], bool]) -> None:
+        """Ask for an immediate power-off. Returning means accepted, never that it is off: read_power tells.
+
+        `abort` becomes true when we are deposed: kill what is running and raise Ambiguous. Refused: the device said no
+        (wrong login, wrong machine by identity). Unreachable: nothing was delivered. Ambiguous: perhaps.
+        """
+        ...
+
+    def power_on(self, host: str, abort: Callable[[], bool]) -> None:
+        """As power_off, the other way."""
+        ...
+
+    def read_power(self, host: str) -> Power:
+        """What the device says now. May be repeated."""
+        ...
+
+
+class Probe(Protocol):
+    def answers(self, host: str, host_ip: str) -> bool:
+        """Does the host itself answer, from here? True: it lives. False: silence, which proves nothing alone.
+
+        Raises Unreachable when we ourselves could not look (no address, no route from here).
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A key of the journal. `revision` grows with every change of that key and is never reused."""
+
+    key: str
+    value: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """All or nothing: when every compare holds, every put and delete happens.
+
+    `compares`: key -> revision it must have now; 0 means that the key must not exist.
+    """
+
+    compares: Mapping[str, int]
+    puts: Mapping[str, str]
+    deletes: Sequence[str] = ()
+
+
+class Journal(Protocol):
+    """A small, linearizable key space (keys relative to this cluster's prefix). UTF-8 text, at most 100 keys a transaction."""
+
+    def read(self, prefix: str) -> tuple[Entry, ...]:
+        """Every entry under the prefix, by key, at one revision; linearizable (never a stale member's answer)."""
+        ...
+
+    def commit(self, transaction: Transaction) -> bool:
+        """True: it happened. False: some compare did not hold and nothing happened.
+
+        Unreachable: nothing happened. Ambiguous: it may have; read back to learn.
+        """
+        ...
+
+
+class Leadership(Protocol):
+    """Who may try. For liveness only: safety is the epoch in the journal."""
+
+    def hold(self) -> bool:
+        """Acquire the lock, or refresh it if it is ours; True when the other side says it is ours now.
+
+        Never blocks longer than the journal's own timeout. Raises Unreachable or Ambiguous.
+        """
+        ...
+
+    def resign(self) -> None:
+        """Give the lock up at once, so that another need not wait for its lease. Idempotent; never raises."""
+        ...
+
+
+class Executor(Protocol):
+    """Where slow calls run. In production a pool of threads; in the simulator virtual time."""
+
+    def submit(self, pool: str, call: Callable[[], None]) -> None:
+        """Run `call` soon, in the named pool ("read" | "fence" | "act"). `call` itself never raises."""
+        ...
