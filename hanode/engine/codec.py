@@ -1,0 +1,232 @@
+"""How does a record look in the journal: which key, which text?
+
+Every text is one JSON object with the schema version beside the fields, keys sorted, so that equal records give equal
+text. Fields that this version does not know are ignored; a schema that it does not know stops it, because guessing at
+what a newer version promised is not safe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from itertools import islice
+from typing import Any, TypeVar, get_args, get_origin
+
+from cattrs import BaseConverter, BaseValidationError, Converter, transform_error
+
+from hanode.core.decisions import Closed
+from hanode.core.model import HostRecovery, InstanceRecovery
+from hanode.errors import HanodeError
+from hanode.ports import Entry
+
+SCHEMA = 1
+
+META = "meta"
+EPOCH = "epoch"
+RENEWED = "renewed"
+ROSTER = "roster"
+STATUS = "status"
+COMMAND = "command/"
+ANSWER = "answer/"
+RECOVERY = "recovery"
+HISTORY = "history"
+
+TABLE_LIMIT = 300
+"""Instances in one key; a larger table goes on in `<home>-part/<name>/<number>`, always written with its main key."""
+
+T = TypeVar("T")
+
+
+class NewerSchema(HanodeError):
+    """A newer hanode has written this; this one stands down."""
+
+
+class CorruptEntry(HanodeError):
+    """A key of the journal holds something that no version has written."""
+
+
+# --------------------------------------------------------------------------- what only the journal knows
+
+
+@dataclass(frozen=True)
+class Meta:
+    """Which cloud this journal belongs to."""
+
+    identity: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """Who holds office. Written only when office is taken or resigned, so that its revision is the fencing token."""
+
+    term: int
+    owner: str  # a fresh uuid for each taking of office
+    node: str  # for people
+    taken_at: str  # for people
+    resigned: bool = False
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A sign of life of the office holder; what a candidate watches for standing still."""
+
+    term: int
+    owner: str
+    count: int
+    at: str  # for people
+    ttl_s: float  # for people: a new one is due before this has passed
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A host recovery in its main key, with the first part of its instance table."""
+
+    record: HostRecovery
+    parts: int = 0
+    outcome: str = ""
+
+
+@dataclass(frozen=True)
+class _Part:
+    instances: Mapping[str, InstanceRecovery] = field(default_factory=dict)
+
+
+# --------------------------------------------------------------------------- text
+
+
+def to_text(record: object) -> str:
+    """The JSON of a frozen record; equal records give equal text."""
+    fields = {"schema": SCHEMA, **_CONVERTER.unstructure(record)}
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def from_text(kind: type[T], key: str, text: str) -> T:
+    """The record in a key's text; raises NewerSchema or CorruptEntry, naming the key."""
+    try:
+        return _CONVERTER.structure(fields_of(key, text), kind)
+    except BaseValidationError as error:
+        raise _corrupt(key, "; ".join(transform_error(error))) from error
+
+
+def from_entry(kind: type[T], entry: Entry) -> T:
+    return from_text(kind, entry.key, entry.value)
+
+
+def fields_of(key: str, text: str) -> dict[str, Any]:
+    """The plain JSON object in a key's text, of a schema that we know."""
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise _corrupt(key, str(error)) from error
+    schema = fields.get("schema") if isinstance(fields, dict) else None
+    if type(schema) is not int:
+        raise _corrupt(key, "no schema version in it")
+    if schema > SCHEMA:
+        raise NewerSchema(
+            f"the journal key {key} has schema {schema} and this hanode knows only up to {SCHEMA}: a newer version is or was"
+            f" running here; upgrade this node, it stands down until then"
+        )
+    assert isinstance(fields, dict)
+    return fields
+
+
+def _corrupt(key: str, why: str) -> CorruptEntry:
+    return CorruptEntry(
+        f"the journal key {key} cannot be read ({why}); look at it, then restore it from a backup of the journal or delete it."
+        f" A deleted recovery/HOST leaves that host as it is in Nova, for an operator to finish"
+    )
+
+
+def _exactly(value: Any, kind: Any) -> Any:
+    """Never str(None) or bool("false"): a wrong type is corruption, not something to convert."""
+    if issubclass(kind, Enum):  # our enums are strings, so they come here too
+        return kind(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+    return value
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) in {tuple, frozenset}
+
+
+def _list_of(kind: Any, converter: BaseConverter) -> Callable[[Any, Any], Any]:
+    """How tuple[X, ...] and frozenset[X] are read: from a list, never from the letters of a string."""
+    build: Any = get_origin(kind)
+    item: Any = get_args(kind)[0]
+    return lambda value, _: build(converter.structure(one, item) for one in _exactly(value, list))
+
+
+def _build_converter() -> Converter:
+    converter = Converter(unstruct_collection_overrides={frozenset: sorted})
+    for kind in (str, int, float, bool):
+        converter.register_structure_hook(kind, _exactly)
+    converter.register_structure_hook_factory(_is_list, _list_of)
+    return converter
+
+
+_CONVERTER = _build_converter()
+
+
+# --------------------------------------------------------------------------- host recoveries, in one key or several
+
+
+def recovery_key(host: str) -> str:
+    return f"{RECOVERY}/{host}"
+
+
+def texts_of(record: HostRecovery) -> Mapping[str, str]:
+    """The keys that one open recovery takes, and their texts."""
+    return _texts(RECOVERY, record.host, record, "")
+
+
+def texts_of_closed(closed: Closed) -> Mapping[str, str]:
+    """The keys that one entry of the history takes, and their texts."""
+    return _texts(HISTORY, closed.record.incident, closed.record, closed.outcome)
+
+
+def keys_of(home: str, name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Those of the known keys that belong to one record: its main key and its parts."""
+    main, parts = f"{home}/{name}", f"{home}-part/{name}/"
+    return tuple(sorted(key for key in known if key == main or key.startswith(parts)))
+
+
+def records_in(entries: Sequence[Entry]) -> Mapping[str, HostRecovery]:
+    """Every open recovery among the entries read under `recovery`, by host."""
+    return {kept.record.host: kept.record for kept in _whole(RECOVERY, entries)}
+
+
+def history_in(entries: Sequence[Entry]) -> tuple[Closed, ...]:
+    """Every closed recovery among the entries read under `history`, oldest first."""
+    return tuple(Closed(kept.record, kept.outcome) for kept in _whole(HISTORY, entries))
+
+
+def _texts(home: str, name: str, record: HostRecovery, outcome: str) -> Mapping[str, str]:
+    table = sorted(record.instances.items())
+    first, *rest = [dict(islice(table, at, at + TABLE_LIMIT)) for at in range(0, max(1, len(table)), TABLE_LIMIT)]
+    main = _Kept(replace(record, instances=first), len(rest), outcome)
+    parts = {f"{home}-part/{name}/{number}": to_text(_Part(part)) for number, part in enumerate(rest, 1)}
+    return {f"{home}/{name}": to_text(main), **parts}
+
+
+def _whole(home: str, entries: Sequence[Entry]) -> list[_Kept]:
+    by_key = {entry.key: entry for entry in entries}
+    mains = sorted((entry for entry in entries if entry.key.startswith(f"{home}/")), key=lambda entry: entry.revision)
+    return [_joined(home, entry, by_key) for entry in mains]
+
+
+def _joined(home: str, main: Entry, by_key: Mapping[str, Entry]) -> _Kept:
+    kept = from_entry(_Kept, main)
+    name = main.key.removeprefix(f"{home}/")
+    table = dict(kept.record.instances)
+    for number in range(1, kept.parts + 1):
+        key = f"{home}-part/{name}/{number}"
+        if key not in by_key:
+            raise _corrupt(main.key, f"its part {key} is missing")
+        table |= from_entry(_Part, by_key[key]).instances
+    return replace(kept, record=replace(kept.record, instances=table))

@@ -1,0 +1,91 @@
+"""What does the world look like now? Turns the core's wants into reads, and their answers into a Snapshot.
+
+Reads run in the executor, each at most once at a time; a failed one becomes `Unknown` with its reason, never an empty
+list, and a late one simply joins a later Snapshot with the age of its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from queue import SimpleQueue
+
+from hanode.core.model import Fleet, Reading, Unknown, Want, WantKind
+from hanode.errors import HanodeError
+from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
+
+Key = tuple[WantKind, str]
+
+
+class Observer:
+    def __init__(self, cloud: Cloud, fencer: Fencer, probe: Probe, clock: Clock, executor: Executor, wake: Callable[[], None]) -> None:
+        self._cloud, self._fencer, self._probe = cloud, fencer, probe
+        self._clock, self._executor, self._wake = clock, executor, wake
+        self._readings: dict[Key, Reading[object]] = {}
+        self._fleet: Fleet | None = None  # the last one that could be read: only for addresses and ids, which do not age
+        self._pending: set[Key] = set()
+        self._wants: dict[Key, float] = {}
+        self._finished: SimpleQueue[tuple[Key, Reading[object]]] = SimpleQueue()
+
+    def readings(self) -> Mapping[Key, Reading[object]]:
+        """The newest reading of everything that is wanted."""
+        while not self._finished.empty():
+            key, reading = self._finished.get()
+            self._pending.discard(key)
+            self._readings[key] = reading
+            if key[0] is WantKind.FLEET and isinstance(reading.value, Fleet):
+                self._fleet = reading.value
+        return dict(self._readings)
+
+    def want(self, wants: Iterable[Want], now_s: float) -> float:
+        """Begin the reads that are due; when the next one will be. What is not wanted any more is forgotten."""
+        self._wants = {(want.kind, want.key): want.every_s for want in wants}
+        self._readings = {key: reading for key, reading in self._readings.items() if key in self._wants}
+        due = sorted(key for key in self._wants if key not in self._pending and self._due_s(key) <= now_s)
+        for key in due:
+            self._pending.add(key)
+            self._begin(key)
+        return min((self._due_s(key) for key in self._wants if key not in self._pending), default=now_s + 60.0)
+
+    def _due_s(self, key: Key) -> float:
+        reading = self._readings.get(key)
+        return float("-inf") if reading is None else reading.started_s + self._wants[key]
+
+    def _begin(self, key: Key) -> None:
+        def run() -> None:
+            started_s = self._clock.now().s
+            try:
+                value: object = self._read(*key)
+            except HanodeError as error:
+                value = Unknown(str(error))
+            self._finished.put((key, Reading(value, started_s, self._clock.now().s)))
+            self._wake()
+
+        self._executor.submit("read", run)
+
+    def _read(self, kind: WantKind, key: str) -> object:
+        readers: Mapping[WantKind, Callable[[], object]] = {
+            WantKind.FLEET: self._cloud.read_fleet,
+            WantKind.EVACUATIONS: self._cloud.read_evacuations,
+            WantKind.SERVERS: lambda: self._cloud.read_servers(key),
+            WantKind.INSTANCE: lambda: self._cloud.read_instance(key),
+            WantKind.MIGRATIONS: lambda: self._cloud.read_migrations(key),
+            WantKind.CONSUMPTION: lambda: self._cloud.read_consumption(key),
+            WantKind.ROOM: lambda: self._cloud.read_room(self._providers()),
+            WantKind.SKIP_IMAGES: self._cloud.read_skip_images,
+            WantKind.STOPPED_BY_OWNER: lambda: self._cloud.read_stopped_by_owner(*key.split("@", 1)),
+            WantKind.POWER: lambda: self._fencer.read_power(key),
+            WantKind.PROBE: lambda: self._probe.answers(key, self._address(key)),
+        }
+        return readers[kind]()
+
+    def _providers(self) -> Mapping[str, str]:
+        hosts = self._fleet.hosts if self._fleet else {}
+        return {name: h.hypervisor.provider_id for name, h in sorted(hosts.items()) if h.hypervisor}
+
+    def _address(self, host: str) -> str:
+        found = self._fleet.hosts.get(host) if self._fleet else None
+        return found.hypervisor.host_ip if found and found.hypervisor else ""
+
+    def fleet(self) -> Fleet | None:
+        """The last inventory that could be read, however old: for names only."""
+        return self._fleet

@@ -1,0 +1,72 @@
+"""What does the leader publish for operators? One small mapping, the same for the CLI, the log's STATUS line and the demo."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from hanode.core.decisions import Decisions, Verdict
+from hanode.core.lifecycle import HostState
+from hanode.core.model import Fleet, HostRecovery, Moment
+from hanode.core.policy import Policy
+from hanode.engine.ledger import Guard
+
+QUIET = frozenset({Verdict.HEALTHY, Verdict.EXEMPT})
+
+
+def published(
+    decisions: Decisions, records: Mapping[str, HostRecovery], fleet: Fleet | None, policy: Policy, guard: Guard, node: str, now: Moment
+) -> dict[str, Any]:
+    hosts = fleet.hosts if fleet else {}
+    return {
+        "leader": {"owner": guard.owner, "host_id": node, "term": guard.term, "renewed_at": now.at},
+        "mode": policy.mode,
+        "holds": [{"name": h.name, "reason": h.reason, "ends": h.ends} for h in decisions.holds],
+        "hosts": {name: _host(name, decisions, records, hosts, policy) for name in sorted({*hosts, *records})},
+        "exempt": {name: j.reason for name, j in decisions.verdicts.items() if j.verdict is Verdict.EXEMPT},
+        "needs_operator": sorted(name for name, r in records.items() if r.state is HostState.NEEDS_OPERATOR),
+        "poll_s": policy.poll_s,
+        "updated_at": now.at,
+    }
+
+
+def _host(name: str, decisions: Decisions, records: Mapping[str, HostRecovery], hosts: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
+    judgement, record, host = decisions.verdicts.get(name), records.get(name), hosts.get(name)
+    domain = policy.domain_of(host) if host else None
+    verdict = judgement.verdict if judgement else Verdict.UNKNOWN
+    found: dict[str, Any] = {
+        "verdict": str(verdict),
+        "reason": judgement.reason if judgement and verdict not in QUIET else "",
+        "state": str(record.state) if record else str(HostState.WATCHED),
+        "incident": record.incident if record else "",
+        "zone": host.service.zone if host else "",
+        "domain": domain.name if domain else "",
+        "fenceable": name in policy.fenceable,
+    }
+    if verdict not in QUIET or record:
+        found["evidence"] = _evidence(name, decisions, host)
+    return found
+
+
+def _evidence(name: str, decisions: Decisions, host: Any) -> dict[str, Any]:
+    timers = decisions.timers
+    power, probe = timers.power.get(name), timers.probe.get(name)
+    service = host.service if host else None
+    return {
+        "service": service.state if service else "not shown by Nova",
+        "last_heartbeat": service.updated_at if service else "",
+        "forced_down": service.forced_down if service else False,
+        "power": f"{power.value}, {power.count} times" if power else "not read",
+        "probe": f"{probe.value}, {probe.count} times" if probe else "not asked",
+    }
+
+
+def summary(status: Mapping[str, Any], records: Mapping[str, HostRecovery]) -> str:
+    """One line that a person understands."""
+    verdicts = Counter(h["verdict"] for h in status["hosts"].values())
+    counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items()))
+    open_now = ", ".join(f"{r.host} {r.state}" for r in records.values())
+    holds = ", ".join(h["name"] for h in status["holds"])
+    parts = [f"leader (term {status['leader']['term']}), mode {status['mode']}", counted, open_now, f"brake: {holds}" if holds else ""]
+    return "; ".join(part for part in parts if part)

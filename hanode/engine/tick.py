@@ -1,0 +1,177 @@
+"""What does a daemon do, once? Renew the office, observe, decide, commit, and only then act.
+
+Crash-only: whatever goes wrong in a tick is dropped, and the next one begins from the journal and the world again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hanode.core.decide import decide
+from hanode.core.decisions import Decisions, Timers
+from hanode.core.model import HostRecovery, Moment, Outcome, Records, Snapshot
+from hanode.core.policy import Policy
+from hanode.engine.age import is_expired
+from hanode.engine.ledger import Book, Guard, Ledger
+from hanode.engine.narrate import Narrator, narrate
+from hanode.engine.observe import Observer
+from hanode.engine.office import Office
+from hanode.engine.status import published, summary
+from hanode.engine.workers import Workers
+from hanode.errors import Ambiguous, Deposed, JournalConflict, Refused, Unreachable
+from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
+
+STATUS_EVERY_S = 10.0
+
+
+class Term:
+    """Everything a leader holds in memory; it begins empty with each taking of office and is dropped whole."""
+
+    def __init__(self, guard: Guard, observer: Observer, workers: Workers, since_s: float) -> None:
+        self.guard, self.observer, self.workers = guard, observer, workers
+        self.timers = Timers(office_since_s=since_s)
+        self.outcomes: tuple[Outcome, ...] = ()  # not yet part of a committed decision
+        self.status: tuple[str, float] = ("", float("-inf"))
+        self.next_read_s = since_s
+
+
+class Engine:
+    def __init__(
+        self,
+        cloud: Cloud,
+        fencer: Fencer,
+        probe: Probe,
+        ledger: Ledger,
+        office: Office,
+        clock: Clock,
+        executor: Executor,
+        policy: Policy,
+        narrator: Narrator,
+        node: str = "",
+        wake: Callable[[], None] | None = None,
+    ) -> None:
+        self._cloud, self._fencer, self._probe = cloud, fencer, probe
+        self._ledger, self._office, self._clock, self._executor = ledger, office, clock, executor
+        self._policy, self._narrator, self._node = policy, narrator, node
+        self.wake = wake or (lambda: None)
+        self._term: Term | None = None
+        self.status: Mapping[str, Any] = {}
+        self.summary = "standby: has not looked yet"
+        self.trouble = ""  # why the last tick could not do its work; empty when it did
+
+    # ------------------------------------------------------------------ the tick
+
+    def tick(self) -> float:
+        """One round; how many seconds may pass until the next is useful. Raises only what no waiting can heal."""
+        now = self._clock.now()
+        renew_s = self._policy.lease_ttl_s / 5
+        if not self._office.tick(now):
+            self._stand_by()
+            return renew_s
+        term = self._term_of(now)
+        try:
+            wake_s = self._lead(term)
+            self.trouble = ""
+        except Deposed as error:
+            self._stand_by(str(error))
+            return 0.0
+        except (Unreachable, Ambiguous, JournalConflict, Refused) as error:
+            # Nothing of this tick was performed; what its commit may have left is read again by the next.
+            self.trouble = str(error)
+            return min(1.0, renew_s)
+        return max(0.0, min(wake_s - self._clock.now().s, renew_s))
+
+    def _lead(self, term: Term) -> float:
+        book = self._ledger.load()
+        term.outcomes += term.workers.outcomes()
+        snapshot = self._snapshot(term, book)
+        now = self._clock.now()
+        decisions = decide(snapshot, book.records, term.timers, self._policy, now)
+        self._commit(term, decisions, book.records, now)
+        term.timers, term.outcomes = decisions.timers, ()
+        narrate(self._narrator, decisions)
+        # Only here, after the commit: no act whose intent a later leader could not read.
+        term.workers.dispatch(decisions.actions)
+        next_read_s = term.observer.want(decisions.wants, self._clock.now().s)
+        return min(decisions.wake_s, next_read_s)
+
+    def _snapshot(self, term: Term, book: Book) -> Snapshot:
+        for outcome in term.outcomes:
+            self._narrator.outcome(outcome)
+        now = self._clock.now()
+        return Snapshot(
+            readings=term.observer.readings(),
+            outcomes=term.outcomes,
+            in_flight=term.workers.in_flight(),
+            commands=book.commands,
+            expired=frozenset(c.command_id for c in book.commands if is_expired(c, now)),
+            journal_is_new=book.journal_is_new,
+        )
+
+    def _commit(self, term: Term, decisions: Decisions, before: Records, now: Moment) -> None:
+        records = _after(before, decisions)
+        fleet = term.observer.fleet()
+        status = published(decisions, records, fleet, self._policy, term.guard, self._node, now)
+        news = self._news(term, status, now)
+        self.status, self.summary = status, summary(status, records)
+        if news is None and not (decisions.writes or decisions.closes or decisions.forgets or decisions.roster or decisions.answers):
+            return
+        self._ledger.commit(term.guard, decisions.writes, decisions.closes, decisions.forgets, decisions.roster, decisions.answers, news)
+        if news is not None:
+            term.status = (_facts(status), now.s)
+
+    def _news(self, term: Term, status: Mapping[str, Any], now: Moment) -> Mapping[str, Any] | None:
+        """Published when something in it changed, and now and then, so that a stale one is seen to be stale."""
+        said, at_s = term.status
+        return status if said != _facts(status) or now.s - at_s >= STATUS_EVERY_S else None
+
+    # ------------------------------------------------------------------ office
+
+    def _term_of(self, now: Moment) -> Term:
+        guard = self._office.guard
+        if self._term is None or self._term.guard != guard:
+            observer = Observer(self._cloud, self._fencer, self._probe, self._clock, self._executor, self._woken)
+            workers = Workers(self._cloud, self._fencer, self._clock, self._executor, self._office, guard, self._woken)
+            self._term = Term(guard, observer, workers, now.s)
+        return self._term
+
+    def _stand_by(self, why: str = "") -> None:
+        self._term = None
+        self.status = {}
+        self.trouble = why
+        self.summary = f"{self._office.state}: {why or self._office.why_not}"
+
+    def _woken(self) -> None:
+        self.wake()
+
+    @property
+    def leads(self) -> bool:
+        return self._term is not None
+
+    @property
+    def busy(self) -> frozenset[str]:
+        """Actions still under way."""
+        return self._term.workers.in_flight() if self._term else frozenset()
+
+    def resign(self) -> None:
+        """Hand over: another may take office at once. What runs already is known to it by its intent."""
+        self._office.resign()
+        self._stand_by("resigned")
+
+    def reload(self, policy: Policy) -> None:
+        """Judge by this from the next tick on."""
+        self._policy = policy
+
+
+def _after(before: Records, decisions: Decisions) -> dict[str, HostRecovery]:
+    ended = {closed.record.host for closed in decisions.closes} | set(decisions.forgets)
+    kept = {host: record for host, record in before.hosts.items() if host not in ended}
+    return dict(sorted({**kept, **{record.host: record for record in decisions.writes}}.items()))
+
+
+def _facts(status: Mapping[str, Any]) -> str:
+    """The status without the time of day and the counters of evidence, for telling whether anything changed."""
+    hosts = {name: {k: v for k, v in host.items() if k not in {"evidence", "reason"}} for name, host in status["hosts"].items()}
+    return json.dumps({**status, "updated_at": "", "leader": status["leader"]["owner"], "hosts": hosts}, sort_keys=True)

@@ -1,0 +1,103 @@
+"""How are decided actions performed? In workers, each behind a fresh proof of office; what came of it is an Outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from queue import SimpleQueue
+
+from hanode.core.model import Action, ActionKind, Outcome, Result
+from hanode.engine.ledger import Guard
+from hanode.engine.office import Office
+from hanode.errors import Ambiguous, Deposed, HanodeError, Refused, Unreachable
+from hanode.ports import Clock, Cloud, Executor, Fencer
+
+POWER = frozenset({ActionKind.POWER_OFF, ActionKind.POWER_ON})
+
+
+class Workers:
+    """One per taking of office: `guard` is that office's, so that an act left over from it is never proven by a later one."""
+
+    def __init__(
+        self, cloud: Cloud, fencer: Fencer, clock: Clock, executor: Executor, office: Office, guard: Guard, wake: Callable[[], None]
+    ) -> None:
+        self._cloud, self._fencer, self._clock, self._executor = cloud, fencer, clock, executor
+        self._office, self._guard, self._wake = office, guard, wake
+        self._in_flight: set[str] = set()
+        self._finished: SimpleQueue[Outcome] = SimpleQueue()
+
+    def _prove(self) -> None:
+        self._office.prove(guard=self._guard)
+
+    def _deposed(self) -> bool:
+        return not self._office.in_office(self._clock.now()) or self._office.guard != self._guard
+
+    def in_flight(self) -> frozenset[str]:
+        return frozenset(self._in_flight)
+
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What has ended since the last call; each is handed out once."""
+        found = []
+        while not self._finished.empty():
+            outcome = self._finished.get()
+            self._in_flight.discard(outcome.action.action_id)
+            found.append(outcome)
+        return tuple(found)
+
+    def dispatch(self, actions: Iterable[Action]) -> None:
+        for action in actions:
+            self._in_flight.add(action.action_id)
+            self._executor.submit("fence" if action.kind in POWER else "act", lambda action=action: self._run(action))  # type: ignore[misc]
+
+    def _run(self, action: Action) -> None:
+        result, detail = self._attempt(action)
+        self._finished.put(Outcome(action, result, detail, self._clock.now().s))
+        self._wake()
+
+    def _attempt(self, action: Action) -> tuple[Result, str]:
+        try:
+            # S5: the last look before the effect. What remains is a process paused exactly between here and the call.
+            self._prove()
+        except HanodeError as error:
+            return Result.NOT_SENT, f"no proof of office: {error}"
+        if action.kind is ActionKind.EVACUATE and action.lock:
+            refused = self._lock(action)
+            if refused:
+                return Result.NOT_SENT, refused
+        return self._perform(action)
+
+    def _lock(self, action: Action) -> str | None:
+        """Lock, then prove office again, because the lock may have taken long; the POST has not left either way."""
+        try:
+            self._cloud.lock(action.instance_id, action.reason)
+            self._prove()
+        except HanodeError as error:
+            return f"not locked: {error}"
+        return None
+
+    def _perform(self, action: Action) -> tuple[Result, str]:
+        try:
+            self._calls()[action.kind](action)
+        except Refused as error:
+            return Result.REFUSED, str(error)
+        except Unreachable as error:
+            return Result.UNREACHABLE, str(error)
+        except Deposed as error:
+            return Result.AMBIGUOUS, str(error)
+        except Ambiguous as error:
+            return Result.AMBIGUOUS, str(error)
+        return Result.DONE, ""
+
+    def _calls(self) -> Mapping[ActionKind, Callable[[Action], None]]:
+        cloud = self._cloud
+        return {
+            ActionKind.POWER_OFF: lambda a: self._fencer.power_off(a.host, self._deposed),
+            ActionKind.POWER_ON: lambda a: self._fencer.power_on(a.host, self._deposed),
+            ActionKind.FORCE_DOWN: lambda a: cloud.force_down(a.service_id),
+            ActionKind.CLEAR_FORCE_DOWN: lambda a: cloud.clear_force_down(a.service_id),
+            ActionKind.DISABLE: lambda a: cloud.disable(a.service_id, a.reason),
+            ActionKind.ENABLE: lambda a: cloud.enable(a.service_id),
+            ActionKind.EVACUATE: lambda a: cloud.evacuate(a.instance_id, a.target, a.call),
+            ActionKind.START: lambda a: cloud.start(a.instance_id),
+            ActionKind.STOP: lambda a: cloud.stop(a.instance_id),
+            ActionKind.UNLOCK: lambda a: cloud.unlock(a.instance_id),
+        }
