@@ -1,0 +1,52 @@
+"""How does placement-api answer over HTTP, about one resource provider?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from hanode.sim.cloud.http import Request, Response, Route, find
+from hanode.sim.cloud.keystone import Keystone
+from hanode.sim.cloud.live import LiveWorld
+from hanode.sim.world import World
+
+T = TypeVar("T")
+
+
+def error_body(status: int, text: str) -> object:
+    return {"errors": [{"status": status, "title": "Error", "detail": text}]}
+
+
+class PlacementApi:
+    def __init__(self, live: LiveWorld, keystone: Keystone) -> None:
+        self._live = live
+        self._keystone = keystone
+        self._routes = (
+            Route("GET", "/resource_providers/([^/]+)/allocations", self._allocations),
+            Route("GET", "/resource_providers/([^/]+)/inventories", self._inventories),
+            Route("GET", "/resource_providers/([^/]+)/usages", self._usages),
+        )
+
+    def answer(self, request: Request) -> Response:
+        self._keystone.require_token(request)
+        return find(self._routes, request)
+
+    def _allocations(self, _: Request, provider_id: str) -> Response:
+        rows = self._ask(lambda world: world.nova.allocations(provider_id))
+        return Response(200, {"resource_provider_generation": 1, "allocations": {
+            consumer: {"resources": {name: amount for name, amount in amounts.items() if amount}}
+            for consumer, amounts in rows.items()}})
+
+    def _inventories(self, _: Request, provider_id: str) -> Response:
+        rows = self._ask(lambda world: world.nova.inventories(provider_id))
+        return Response(200, {"resource_provider_generation": 1, "inventories": {
+            name: {"total": row.total, "reserved": row.reserved, "allocation_ratio": row.ratio, "min_unit": 1,
+                   "max_unit": row.total, "step_size": 1}
+            for name, row in rows.items()}})
+
+    def _usages(self, _: Request, provider_id: str) -> Response:
+        rows = self._ask(lambda world: world.nova.usages(provider_id))
+        return Response(200, {"resource_provider_generation": 1, "usages": dict(rows)})
+
+    def _ask(self, call: Callable[[World], T]) -> T:
+        return self._live.ask(call, error_body, lambda world: world.control.delay_s)

@@ -1,0 +1,376 @@
+"""Did anything happen that must never happen? Judged from the world, its log, the journal's commits and the port calls.
+
+Never from what the daemon believes: its decisions are asked only for what it knew when it acted (S4) and for what it
+claims in the end (S8, L1), and both claims are compared with the world. The invariants are those of the architecture page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from hanode.core.decisions import Decisions
+from hanode.core.lifecycle import HostState, InstanceState
+from hanode.core.model import ActionKind, HostRecovery, InstanceRecovery
+from hanode.core.policy import Policy
+from hanode.engine.codec import EPOCH
+from hanode.sim.node import PortCall
+from hanode.sim.ports import Commit
+from hanode.sim.world import Event, Server, World
+
+HANODE = "hanode"
+OPEN = frozenset({"accepted", "pre-migrating"})
+BLOCKING = OPEN | {"done"}
+IRREVERSIBLE = frozenset({"fencer.power_off", "fencer.power_on", "cloud.evacuate"})
+
+
+@dataclass(frozen=True)
+class Violation:
+    invariant: str
+    time_s: float
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant} at {self.time_s:.3f} s: {self.text}"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one tick of one node decided; only ticks whose records were committed."""
+
+    time_s: float
+    node: str
+    decisions: Decisions
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything the safety invariants are judged by."""
+
+    world: World
+    policy: Policy = field(default_factory=Policy)
+    calls: Sequence[PortCall] = ()
+    commits: Sequence[Commit] = ()
+    ticks: Sequence[Tick] = ()
+    confirmed: Collection[str] = ()  # hosts that a person declared dead: S2 then rests on that person
+    may_be_fenced_alive: Collection[str] = ()  # hosts in an aggregate with fence_living_hosts
+    may_lose_data: Collection[str] = ()  # instance ids whose owners allow a rebuild
+
+
+def judge(evidence: Evidence) -> tuple[Violation, ...]:
+    """Every safety violation, in order of time."""
+    world = evidence.world
+    found = (
+        *one_writer(world),
+        *source_off(world.log, evidence.confirmed),
+        *one_evacuation(world.log),
+        *fenced_rightly(evidence),
+        *in_office(evidence.commits, evidence.calls),
+        *no_data_lost(world, evidence.may_lose_data),
+        *released_rightly(world.log),
+    )
+    return tuple(sorted(found, key=lambda violation: (violation.time_s, violation.invariant, violation.text)))
+
+
+def digest(log: Iterable[Event]) -> str:
+    """D1: the same seed gives the same digest."""
+    lines = hashlib.sha256()
+    for event in log:
+        lines.update(event.line().encode() + b"\n")
+    return lines.hexdigest()
+
+
+# --------------------------------------------------------------------------- S1, S6: disks
+
+
+def one_writer(world: World) -> Iterator[Violation]:
+    """S1: no instance runs on two hosts, be it on one disk or on two."""
+    names = world.servers.names()
+    for instance_id in sorted(names):
+        writers = sorted({(w.from_s, w.boot, w.host): w for disk in world.disks.of_instance(instance_id)
+                          for w in disk.writers}.items())
+        for (_, one), (_, other) in combinations(writers, 2):
+            if one.host != other.host and one.overlaps(other):
+                yield Violation("S1", other.from_s, f"{names[instance_id]} starts on {other.host} while it runs on {one.host}"
+                                                    f" since {one.from_s:.3f} s")
+
+
+def no_data_lost(world: World, may_lose_data: Collection[str]) -> Iterator[Violation]:
+    """S6: no disk is made anew, and none destroyed, of an instance whose owner did not allow it."""
+    names = world.servers.names()
+    for event in world.log:
+        instance_id = event.facts.get("instance", "")
+        if event.kind not in ("data-loss", "disk-destroyed") or instance_id in may_lose_data:
+            continue
+        # The old copy may go when the owner deleted the server; it must not go because Nova took it for moved.
+        yield Violation("S6", event.time_s, f"{names[instance_id]} on {event.subject}: {event.text}")
+
+
+# --------------------------------------------------------------------------- S2, S3, S7: what Nova accepted
+
+
+@dataclass
+class Ledger:
+    """The world as far as its log has been read: which host is off, which evacuation record is open."""
+
+    off: set[str] = field(default_factory=set)
+    rows: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    never_cast: set[str] = field(default_factory=set)  # requests that nova-conductor gave up before anything was sent
+
+    def read(self, event: Event) -> None:
+        if event.kind == "power":
+            (self.off.add if event.facts["to"] == "off" else self.off.discard)(event.subject)
+        elif event.kind == "migration" and event.facts["type"] == "evacuation":
+            self.rows[event.subject] = event.facts
+        elif event.kind == "action-error" and event.facts["name"] == "rebuild_server":
+            self.never_cast.add(event.subject)
+
+    def may_still_run(self, instance_id: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+        """Open evacuations of the instance, apart from those that are dead by Nova's own word or by their target's power."""
+        for number, row in sorted(self.rows.items(), key=lambda item: int(item[0])):
+            dead = row["request"] in self.never_cast or row["target"] in self.off
+            if row["instance"] == instance_id and row["status"] in OPEN and not dead:
+                yield number, row
+
+
+def _posts(log: Iterable[Event]) -> Iterator[tuple[Event, Ledger]]:
+    """Each evacuation of ours that Nova accepted, with the ledger as it was just before."""
+    ledger = Ledger()
+    for event in log:
+        if event.kind == "evacuate-accepted" and event.facts["user"] == HANODE:
+            yield event, ledger
+        ledger.read(event)
+
+
+def source_off(log: Iterable[Event], confirmed: Collection[str] = ()) -> Iterator[Violation]:
+    """S2: at each accepted POST of ours the source is really off."""
+    for event, ledger in _posts(log):
+        source = event.facts["source"]
+        if source not in ledger.off and source not in confirmed:
+            yield Violation("S2", event.time_s, f"evacuation accepted ({event.text}) while {source} is powered on")
+
+
+def one_evacuation(log: Iterable[Event]) -> Iterator[Violation]:
+    """S3: no POST of ours for an instance of which another evacuation may still run."""
+    for event, ledger in _posts(log):
+        for number, row in ledger.may_still_run(event.subject):
+            yield Violation("S3", event.time_s, f"evacuation accepted ({event.text}) while record {number} to"
+                                                f" {row['target'] or 'any host'} is {row['status']}")
+
+
+def released_rightly(log: Iterable[Event]) -> Iterator[Violation]:
+    """S7: we neither enable a host nor clear its forced_down while an evacuation record could still act on it."""
+    ledger = Ledger()
+    for event in log:
+        ledger.read(event)
+        released = event.kind == "service" and event.facts["to"] in ("enabled", "forced-up")
+        if not released or event.facts["user"] != HANODE:
+            continue
+        for number, row in ledger.rows.items():
+            if row["status"] in BLOCKING and event.subject in (row["source"], row["target"]):
+                yield Violation("S7", event.time_s, f"{event.text} while evacuation record {number} from {row['source']} to"
+                                                    f" {row['target'] or 'any host'} is {row['status']}")
+
+
+# --------------------------------------------------------------------------- S4: fencing
+
+
+def fenced_rightly(evidence: Evidence) -> Iterator[Violation]:
+    """S4: every off was ordered by a tick without a hold, after the office hold, within max_fencing, and not at a living host."""
+    yield from _living_hosts_shot(evidence)
+    if evidence.ticks:
+        offs = [call for call in evidence.calls if call.name == "fencer.power_off"]
+        for call in offs:
+            yield from _order_of(call, evidence)
+        yield from _too_many_at_once(offs, evidence)
+
+
+def _living_hosts_shot(evidence: Evidence) -> Iterator[Violation]:
+    """A host that beats and answers for a while already; one that came to life this very moment cannot be known to."""
+    interval_s = evidence.world.timings.report_interval_s
+    for event in evidence.world.log:
+        if event.kind != "off-command" or event.subject in evidence.may_be_fenced_alive:
+            continue
+        facts = event.facts
+        beats = float(facts["beat_age_s"]) <= 1.5 * interval_s and float(facts["beating_for_s"]) > 3 * interval_s
+        lives = facts["powered"] == "on" and facts["answers"] == "True" and beats
+        if lives and not _was_fenced(event.subject, event.time_s, evidence.ticks):
+            yield Violation("S4", event.time_s, f"{event.subject} is told off although it answers and its last heartbeat is"
+                                                f" {facts['beat_age_s']} s old")
+
+
+def _was_fenced(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
+    """Past the point of no return a host that shows life is fenced again."""
+    record = _latest_record(host, time_s, ticks)
+    incident = record.incident if record else ""
+    return any(written.state is HostState.FENCED for tick in ticks if tick.time_s <= time_s
+               for written in tick.decisions.writes if written.host == host and written.incident == incident)
+
+
+def _latest_record(host: str, time_s: float, ticks: Sequence[Tick]) -> HostRecovery | None:
+    latest: HostRecovery | None = None
+    for tick in ticks:
+        if tick.time_s > time_s:
+            break
+        ended = {closed.record.host for closed in tick.decisions.closes} | set(tick.decisions.forgets)
+        latest = None if host in ended else latest
+        latest = next((written for written in tick.decisions.writes if written.host == host), latest)
+    return latest
+
+
+def _order_of(call: PortCall, evidence: Evidence) -> Iterator[Violation]:
+    """The newest tick of this node that wanted this off, and what it knew."""
+    tick = next((tick for tick in reversed(evidence.ticks) if tick.node == call.node and tick.time_s <= call.time_s
+                 and _wants_off(tick, call.subject)), None)
+    if tick is None:
+        yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off, and no tick of it has decided that")
+        return
+    for hold in tick.decisions.holds:
+        yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off while {hold.name} holds: {hold.reason}")
+    in_office_s = call.clock_s - tick.decisions.timers.office_since_s
+    if in_office_s < evidence.policy.office_hold_s:
+        yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off after only {in_office_s:.3f} s in office")
+
+
+def _wants_off(tick: Tick, host: str) -> bool:
+    return any(action.kind is ActionKind.POWER_OFF and action.host == host for action in tick.decisions.actions)
+
+
+def _too_many_at_once(offs: Sequence[PortCall], evidence: Evidence) -> Iterator[Violation]:
+    limit = evidence.policy.max_fencing
+    for call in offs:
+        told = {earlier.subject for earlier in offs if earlier.time_s <= call.time_s}
+        fencing = sorted(host for host in told if _is_fencing(host, call.time_s, evidence.ticks))
+        if len(fencing) > limit:
+            yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off, the hosts {', '.join(fencing)} are being"
+                                               f" fenced at once and only {limit} may be")
+
+
+def _is_fencing(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
+    record = _latest_record(host, time_s, ticks)
+    return record is not None and record.state is HostState.FENCING
+
+
+# --------------------------------------------------------------------------- S5: office
+
+
+def in_office(commits: Sequence[Commit], calls: Sequence[PortCall]) -> Iterator[Violation]:
+    """S5: nobody writes to the journal, and nobody acts irreversibly, whose epoch was replaced."""
+    holders: list[tuple[float, str]] = []  # since when which node holds office; "" = resigned
+    for commit in commits:
+        if not commit.happened:
+            continue
+        taken = commit.transaction.puts.get(EPOCH)
+        if taken is not None:
+            if EPOCH not in commit.transaction.compares:
+                yield Violation("S5", commit.time_s, f"{commit.node} writes the epoch without comparing it")
+            holders.append((commit.time_s, "" if json.loads(taken).get("resigned") else commit.node))
+        elif not holders or holders[-1][1] != commit.node:
+            keys = ", ".join((*commit.transaction.puts, *commit.transaction.deletes))
+            yield Violation("S5", commit.time_s, f"{commit.node} writes {keys} although {_holder(holders)} holds office")
+    for call in calls:
+        if call.name in IRREVERSIBLE and call.node not in _holders_at(call.time_s, holders):
+            before = [holder for holder in holders if holder[0] <= call.time_s]
+            yield Violation("S5", call.time_s, f"{call.node} does {call.name} of {call.subject} although {_holder(before)}"
+                                               " holds office")
+
+
+def _holder(holders: Sequence[tuple[float, str]]) -> str:
+    return (holders[-1][1] if holders else "") or "nobody"
+
+
+def _holders_at(time_s: float, holders: Sequence[tuple[float, str]]) -> frozenset[str]:
+    """Everybody who held office at that moment; a change at the very same moment counts for both."""
+    before = [node for since_s, node in holders if since_s < time_s][-1:]
+    return frozenset((*before, *(node for since_s, node in holders if since_s == time_s)))
+
+
+# --------------------------------------------------------------------------- S8, L1: nobody is forgotten
+
+
+@dataclass(frozen=True)
+class Was:
+    """A server before the faults began, as it really was."""
+
+    name: str
+    host: str
+    vm_state: str
+    running: bool
+    locked: bool
+    time_s: float
+
+
+def remember(world: World) -> Mapping[str, Was]:
+    """To be called before the faults begin."""
+    return {
+        s.instance_id: Was(s.name, s.host, s.vm_state, bool(world.hosts.running(s.instance_id)), s.locked, world.now_s)
+        for s in world.servers.live()
+    }
+
+
+def accounted(world: World, before: Mapping[str, Was], recoveries: Sequence[HostRecovery]) -> Iterator[Violation]:
+    """S8: every server of a host that was fenced is accounted for, and the account is true.
+
+    `recoveries`: the closed ones and those still open, in the order in which they were opened.
+    """
+    fenced = {recovery.host for recovery in recoveries if recovery.proof is not None}
+    latest = _latest(recoveries)
+    for instance_id, was in sorted(before.items()):
+        if was.host in fenced:
+            problem = _account(world, was, world.servers.by_id[instance_id], latest.get(instance_id))
+            if problem:
+                yield Violation("S8", world.now_s, f"{was.name}, on {was.host} when it failed, {problem}")
+
+
+def all_recovered(
+    world: World, before: Mapping[str, Was], placeable: Collection[str], recoveries: Sequence[HostRecovery],
+) -> Iterator[Violation]:
+    """L1: when the faults have stopped, every server for which there is a place is as it was, or STUCK with a reason."""
+    latest = _latest(recoveries)
+    for instance_id in sorted(placeable):
+        was, server, record = before[instance_id], world.servers.by_id[instance_id], latest.get(instance_id)
+        stuck = record is not None and record.state is InstanceState.STUCK and record.reason
+        problem = "" if server.deleted or stuck else _difference(world, was, server)
+        if problem:
+            claim = f" ({record.state}: {record.reason})" if record else " (no record)"
+            yield Violation("L1", world.now_s, f"{was.name} {problem}{claim}")
+
+
+def _latest(recoveries: Iterable[HostRecovery]) -> Mapping[str, InstanceRecovery]:
+    return {instance_id: record for recovery in recoveries for instance_id, record in recovery.instances.items()}
+
+
+def _account(world: World, was: Was, server: Server, record: InstanceRecovery | None) -> str:
+    """What is wrong with the account, or nothing."""
+    if record is None:
+        return "" if server.deleted else "is in no record"
+    if record.state is InstanceState.GONE:
+        return "" if server.deleted else "is called gone and exists"
+    if record.state in (InstanceState.VERIFIED, InstanceState.RETURNED):
+        return "" if server.deleted else _difference(world, was, server)
+    if record.state in (InstanceState.WAITING, InstanceState.FAILED, InstanceState.STUCK, InstanceState.SKIPPED):
+        return "" if record.reason else f"is {record.state} without a reason"
+    return f"is left {record.state}"
+
+
+def _difference(world: World, was: Was, server: Server) -> str:
+    """How the server really differs from what it was, as far as its owner has not changed it since."""
+    owners = {a.name for a in server.actions if a.user not in (None, HANODE) and a.time_s > was.time_s}
+    running = world.hosts.running(server.instance_id)
+    changed = owners & {"start", "stop", "delete"}
+    if server.task_state is not None:
+        return f"is still in task {server.task_state}"
+    if was.running and running != (server.host,) and not changed:
+        return f"ran before and runs on {', '.join(running) or 'no host'}, Nova says {server.host}"
+    if not was.running and running and not changed:
+        return f"was off before and runs on {', '.join(running)}"
+    if not was.running and not world.hosts[server.host].lives:
+        return f"was off before and lies on {server.host}, which is dead"
+    if was.vm_state in ("active", "stopped") and server.vm_state != was.vm_state and not changed:
+        return f"was {was.vm_state} before and is {server.vm_state}"
+    if server.locked != was.locked and not owners & {"lock", "unlock"}:
+        return f"was {'locked' if was.locked else 'not locked'} before and is {'locked' if server.locked else 'not'}"
+    return ""

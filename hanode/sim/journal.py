@@ -1,0 +1,61 @@
+"""What is the journal in virtual time? A dictionary that several nodes share, each with its own way to reach it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hanode.ports import Entry, Transaction
+
+Faults = Callable[[str, str], None]
+"""Called with ("before" | "after", "read" | "commit"); what it raises is what the caller of the journal sees.
+
+An error raised before means that nothing happened; raised after, that it did happen and only the answer was lost.
+"""
+
+
+def no_faults(moment: str, operation: str) -> None:
+    """Nothing goes wrong."""
+
+
+@dataclass
+class Space:
+    """The keys themselves. Clearing `entries` is a wiped journal; `revision` goes on counting for ever."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+    revision: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class MemoryJournal:
+    """One node's access to a Space."""
+
+    def __init__(self, space: Space | None = None, faults: Faults = no_faults) -> None:
+        self.space = space if space is not None else Space()
+        self._faults = faults
+
+    def read(self, prefix: str) -> tuple[Entry, ...]:
+        self._faults("before", "read")
+        with self.space.lock:
+            found = tuple(entry for key, entry in sorted(self.space.entries.items()) if key.startswith(prefix))
+        self._faults("after", "read")
+        return found
+
+    def commit(self, transaction: Transaction) -> bool:
+        self._faults("before", "commit")
+        with self.space.lock:
+            happened = self._apply(transaction)
+        self._faults("after", "commit")
+        return happened
+
+    def _apply(self, transaction: Transaction) -> bool:
+        entries = self.space.entries
+        if any((entries[key].revision if key in entries else 0) != wanted for key, wanted in transaction.compares.items()):
+            return False
+        self.space.revision += 1
+        for key, value in transaction.puts.items():
+            entries[key] = Entry(key, value, self.space.revision)
+        for key in transaction.deletes:
+            entries.pop(key, None)
+        return True

@@ -1,0 +1,280 @@
+"""How does a simulated daemon reach its neighbours? The ports of `hanode.ports` over a World, one set per node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hanode.core.model import Call, Fleet, Host, Instance, Migration, Power, Resources
+from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
+from hanode.ports import Entry, Journal, Transaction
+from hanode.sim.executor import Crash, SimExecutor
+from hanode.sim.node import Injection, Latencies, PortCall, SimClock, SimNode
+from hanode.sim.world import ApiError, Down, Hang
+
+__all__ = [
+    "Commit", "Crash", "Injection", "Latencies", "OfficeLock", "PortCall", "SimClock", "SimCloud", "SimExecutor", "SimFencer",
+    "SimJournal", "SimLeadership", "SimNode", "SimProbe",
+]
+
+T = TypeVar("T")
+
+
+def translated(request: Callable[[], T]) -> Callable[[], T]:
+    """The world's errors in the words of `hanode.errors`, as an adapter must translate those of HTTP."""
+    def thunk() -> T:
+        try:
+            return request()
+        except ApiError as error:
+            raise (Refused if error.status < 500 else Ambiguous)(str(error)) from error
+        except Hang as error:
+            raise Ambiguous(str(error)) from error
+        except Down as error:
+            raise Unreachable(str(error)) from error
+    return thunk
+
+
+class SimCloud:
+    def __init__(self, node: SimNode) -> None:
+        self._node = node
+        self._nova = node.world.nova
+
+    def identity(self) -> str:
+        return "https://sim.example/identity RegionOne"
+
+    # ---------------------------------------------------------------- reads
+
+    def read_fleet(self) -> Fleet:
+        return self._ask("read_fleet", "", self._fleet)
+
+    def _fleet(self) -> Fleet:
+        services = self._nova.services()
+        hypervisors = {hypervisor.host: hypervisor for hypervisor in self._nova.hypervisors()}
+        aggregates = self._nova.aggregates()
+        return Fleet(
+            hosts={
+                s.host: Host(s.host, s, hypervisors.get(s.host), tuple(a for a in aggregates if s.host in a.hosts))
+                for s in services if s.binary == "nova-compute"
+            },
+            control=tuple(s for s in services if s.binary != "nova-compute"),
+        )
+
+    def read_servers(self, host: str) -> tuple[Instance, ...]:
+        return self._ask("read_servers", host, lambda: self._nova.servers(host))
+
+    def read_instance(self, instance_id: str) -> Instance | None:
+        def request() -> Instance | None:
+            try:
+                return self._nova.server(instance_id)
+            except ApiError as error:
+                if error.status == 404:
+                    return None
+                raise
+        return self._ask("read_instance", instance_id, request)
+
+    def read_migrations(self, host: str) -> tuple[Migration, ...]:
+        return self._ask("read_migrations", host, lambda: self._nova.migrations(host))
+
+    def read_evacuations(self) -> tuple[Migration, ...]:
+        return self._ask("read_evacuations", "", lambda: tuple(
+            record for status in ("accepted", "pre-migrating", "done") for record in self._nova.evacuations(status)))
+
+    def read_consumption(self, provider_id: str) -> Mapping[str, Resources]:
+        return self._ask("read_consumption", provider_id, lambda: self._nova.allocations(provider_id))
+
+    def read_room(self, providers: Mapping[str, str]) -> Mapping[str, Resources]:
+        def request() -> Mapping[str, Resources]:
+            rooms: dict[str, Resources] = {}
+            for host in sorted(providers):
+                try:
+                    rooms[host] = self._nova.room(providers[host])
+                except ApiError:
+                    continue  # left out, by the contract of the port
+            return rooms
+        return self._ask("read_room", ",".join(sorted(providers)), request)
+
+    def read_skip_images(self) -> frozenset[str]:
+        return self._ask("read_skip_images", "", lambda: self._nova.image_ids("amphora"))
+
+    def read_stopped_by_owner(self, instance_id: str, since: str) -> bool:
+        def request() -> bool:
+            return any(
+                action.name == "stop" and action.user not in (None, "hanode") and self._node.world.stamp(action.time_s) > since
+                for action in self._nova.actions(instance_id)
+            )
+        return self._ask("read_stopped_by_owner", instance_id, request)
+
+    # ---------------------------------------------------------------- writes
+
+    def force_down(self, service_id: str) -> None:
+        self._ask("force_down", service_id, lambda: self._nova.set_forced_down(service_id, True))
+
+    def clear_force_down(self, service_id: str) -> None:
+        self._ask("clear_force_down", service_id, lambda: self._nova.set_forced_down(service_id, False))
+
+    def disable(self, service_id: str, reason: str) -> None:
+        self._ask("disable", service_id, lambda: self._nova.disable(service_id, reason))
+
+    def enable(self, service_id: str) -> None:
+        self._ask("enable", service_id, lambda: self._nova.enable(service_id))
+
+    def evacuate(self, instance_id: str, target: str, call: Call) -> None:
+        self._ask("evacuate", instance_id, lambda: self._nova.evacuate(instance_id, target, call))
+
+    def lock(self, instance_id: str, reason: str) -> None:
+        self._ask("lock", instance_id, lambda: self._nova.lock(instance_id, reason))
+
+    def unlock(self, instance_id: str) -> None:
+        self._ask("unlock", instance_id, lambda: self._nova.unlock(instance_id))
+
+    def start(self, instance_id: str) -> None:
+        self._ask("start", instance_id, lambda: self._nova.start(instance_id))
+
+    def stop(self, instance_id: str) -> None:
+        self._ask("stop", instance_id, lambda: self._nova.stop(instance_id))
+
+    def _ask(self, verb: str, subject: str, request: Callable[[], T]) -> T:
+        """One request; an answer that takes longer than our timeout is no answer, although it took effect."""
+        latencies, control = self._node.latencies, self._node.world.control
+        answer_s = latencies.cloud_s
+
+        def in_time() -> T:
+            nonlocal answer_s
+            try:
+                result = translated(request)()
+            except Ambiguous as error:
+                if isinstance(error.__cause__, Hang):
+                    answer_s = latencies.http_timeout_s
+                raise
+            answer_s = min(latencies.cloud_s + control.delay_s, latencies.http_timeout_s)
+            if control.delay_s >= latencies.http_timeout_s:
+                raise Ambiguous(f"{verb} {subject}: no answer within {latencies.http_timeout_s:g} s")
+            return result
+
+        return self._node.call(f"cloud.{verb}", subject, in_time, lambda: answer_s)
+
+
+class SimFencer:
+    """`without`: hosts that have no power device as far as this daemon is configured."""
+
+    def __init__(self, node: SimNode, without: frozenset[str] = frozenset()) -> None:
+        self._node = node
+        self._without = without
+
+    def hosts(self) -> frozenset[str]:
+        return frozenset(self._node.world.bmcs) - self._without
+
+    def power_off(self, host: str, abort: Callable[[], bool]) -> None:
+        self._command("power_off", host, lambda: self._node.world.bmcs[host].power_off(), abort)
+
+    def power_on(self, host: str, abort: Callable[[], bool]) -> None:
+        self._command("power_on", host, lambda: self._node.world.bmcs[host].power_on(), abort)
+
+    def read_power(self, host: str) -> Power:
+        return self._ask("read_power", host, lambda: self._node.world.bmcs[host].read())
+
+    def _command(self, verb: str, host: str, request: Callable[[], None], abort: Callable[[], bool]) -> None:
+        if abort():
+            raise Ambiguous(f"{verb} {host}: given up, we are deposed")
+        self._ask(verb, host, request)
+        if abort():
+            raise Ambiguous(f"{verb} {host}: we were deposed before the answer came")
+
+    def _ask(self, verb: str, host: str, request: Callable[[], T]) -> T:
+        latencies = self._node.latencies
+        answer_s = latencies.fencer_s
+
+        def checked() -> T:
+            nonlocal answer_s
+            if host not in self.hosts():
+                raise Refused(f"{host} has no power device")
+            try:
+                return translated(request)()
+            except (Ambiguous, Unreachable):
+                answer_s = latencies.fence_timeout_s
+                raise
+
+        return self._node.call(f"fencer.{verb}", host, checked, lambda: answer_s)
+
+
+class SimProbe:
+    def __init__(self, node: SimNode) -> None:
+        self._node = node
+
+    def answers(self, host: str, host_ip: str) -> bool:
+        world = self._node.world
+        return self._node.call(
+            "probe.answers", host,
+            lambda: host in world.hosts and world.hosts[host].host_ip == host_ip and world.hosts[host].answers,
+            self._node.latencies.probe_s,
+        )
+
+
+# --------------------------------------------------------------------------- coordination
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One transaction that a node sent to the journal, and whether it happened."""
+
+    time_s: float
+    node: str
+    transaction: Transaction
+    happened: bool
+
+
+class SimJournal:
+    """Any journal behind a node's gate; every commit that reached it is appended to `commits`, for the judge of S5."""
+
+    def __init__(self, node: SimNode, inner: Journal, commits: list[Commit]) -> None:
+        self._node = node
+        self._inner = inner
+        self._commits = commits
+
+    def read(self, prefix: str) -> tuple[Entry, ...]:
+        return self._node.call("journal.read", prefix, lambda: self._inner.read(prefix))
+
+    def commit(self, transaction: Transaction) -> bool:
+        def send() -> bool:
+            happened = self._inner.commit(transaction)
+            self._commits.append(Commit(self._node.world.now_s, self._node.name, transaction, happened))
+            return happened
+        return self._node.call("journal.commit", ",".join((*transaction.puts, *transaction.deletes)), send)
+
+
+@dataclass
+class OfficeLock:
+    """The lock of the coordination service: gone when its holder has not refreshed it for `ttl_s`."""
+
+    ttl_s: float = 15.0
+    holder: str = ""
+    refreshed_s: float = field(default=float("-inf"))
+
+    def hold(self, who: str, now_s: float) -> bool:
+        if self.holder != who and self.holder and now_s - self.refreshed_s <= self.ttl_s:
+            return False
+        self.holder, self.refreshed_s = who, now_s
+        return True
+
+    def release(self, who: str) -> None:
+        if self.holder == who:
+            self.holder = ""
+
+
+class SimLeadership:
+    """A process that was restarted is another candidate: it waits for the lease of its own former life."""
+
+    def __init__(self, node: SimNode, lock: OfficeLock) -> None:
+        self._node = node
+        self._lock = lock
+        self._who = f"{node.name}/{node.boots}"
+
+    def hold(self) -> bool:
+        return self._node.call("lock.hold", self._who, lambda: self._lock.hold(self._who, self._node.world.now_s))
+
+    def resign(self) -> None:
+        try:
+            self._node.call("lock.resign", self._who, lambda: self._lock.release(self._who))
+        except HanodeError:
+            return  # by contract it never raises: the lease ends by itself

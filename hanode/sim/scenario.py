@@ -1,0 +1,176 @@
+"""How does the text of an incident become a run of it? Reads a scenario, lets it happen, tells the story and gives an account.
+
+One line, one thing; `#` begins a comment. First what there is (`hosts`, `servers`, `policy`, ...), then what happens
+(`60 cut-mains c1`: at second 60), and `until`. The words are the tables of `hanode.sim.scenario_words`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hanode.core.model import HostRecovery
+from hanode.errors import ConfigError
+from hanode.sim.invariants import Violation, Was, accounted, all_recovered, judge, remember
+from hanode.sim.run import Simulation
+from hanode.sim.scenario_stage import Stage, Word, one_of
+from hanode.sim.scenario_words import EVENTS, SETUP
+from hanode.sim.world import ComputeHost, Kernel, Server, World
+
+FILE = "scenario"
+"""The name of the text within a scenario's folder."""
+
+
+@dataclass(frozen=True)
+class Event:
+    time_s: float
+    text: str
+    do: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    lines: tuple[str, ...]  # the story, then the account
+    violations: tuple[Violation, ...]
+    world: World
+    simulation: Simulation
+
+    @property
+    def text(self) -> str:
+        return "".join(f"{line}\n" for line in self.lines)
+
+
+def run(path: Path | str, policy_override: Mapping[str, str] | None = None) -> Result:
+    """A scenario file, or the folder of one; `policy_override`: options as in a `policy` line, over those of the file."""
+    file = Path(path) / FILE if Path(path).is_dir() else Path(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+    try:
+        return play(text, policy_override)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def play(text: str, policy_override: Mapping[str, str] | None = None) -> Result:
+    stage = Stage(policy_override)
+    events = read(text, stage)
+    if stage.until_s is None:
+        raise ConfigError("does not say `until` when it lasts")
+    simulation = stage.begin()
+    before = remember(stage.world)
+    for event in events:
+        stage.world.at(event.time_s, _happening(simulation, event), event.text)
+    simulation.run(stage.until_s)
+    violations = tuple(_violations(stage, before))
+    return Result((*simulation.story.lines, *_account(stage, violations)), violations, stage.world, simulation)
+
+
+def _happening(simulation: Simulation, event: Event) -> Callable[[], None]:
+    def happen() -> None:
+        if not event.text.startswith("operator "):  # whose line the simulation says itself
+            simulation.story.say("world", event.text)
+        event.do()
+    return happen
+
+
+# --------------------------------------------------------------------------- reading
+
+
+def read(text: str, stage: Stage) -> list[Event]:
+    """Set the stage and return what is to happen on it, in the order of the lines."""
+    events = []
+    for number, line in enumerate(text.splitlines(), 1):
+        try:
+            words = shlex.split(line, comments=True)
+            if words:
+                event = _line(words, stage)
+                events += [event] if event else []
+        except (ConfigError, ValueError) as error:
+            raise ConfigError(f"line {number} ({line.strip()}): {error}") from error
+    return events
+
+
+def _line(words: Sequence[str], stage: Stage) -> Event | None:
+    time_s = _time(words[0])
+    if time_s is None:
+        _word(SETUP, "word of a scenario (or a time in seconds)", words).bind(stage, words[1:])()
+        return None
+    if len(words) < 2:
+        raise ConfigError("says when, but not what happens")
+    word = _word(EVENTS, "event", words[1:])
+    return Event(time_s, shlex.join(words[1:]).replace("'", '"'), word.bind(stage, words[2:]))
+
+
+def _word(table: Mapping[str, Word], what: str, words: Sequence[str]) -> Word:
+    return table[one_of(table, words[0], what)]
+
+
+def _time(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None
+
+
+# --------------------------------------------------------------------------- judging
+
+
+def _violations(stage: Stage, before: Mapping[str, Was]) -> Iterator[Violation]:
+    """Every checker; servers that are `left-behind` must really be, and every other one must be as it was."""
+    simulation, world, policy = stage.simulation, stage.world, stage.policy
+    recoveries = simulation.recoveries()
+    shot_alive = [h for a in world.nova.aggregates() if a.name in policy.fence_living_aggregates for h in sorted(a.hosts)]
+    yield from judge(simulation.evidence(confirmed=frozenset(stage.said_dead), may_be_fenced_alive=frozenset(shot_alive)))
+    yield from accounted(world, before, recoveries)
+    placeable = [instance_id for instance_id, was in before.items() if was.name not in stage.left_behind]
+    yield from all_recovered(world, before, placeable, recoveries)
+    for instance_id, was in sorted(before.items()):
+        if was.name in stage.left_behind and not list(all_recovered(world, before, [instance_id], ())):
+            yield Violation("scenario", world.now_s, f"{was.name} is called left-behind, and is as it was before")
+
+
+# --------------------------------------------------------------------------- the account
+
+
+def _account(stage: Stage, violations: Sequence[Violation]) -> Iterator[str]:
+    """Short, and from the world itself: what Nova says and what is really so."""
+    world, simulation = stage.world, stage.simulation
+    book = simulation.book()
+    yield f"--- the account at {world.now_s:.0f} s"
+    for host in world.hosts.all():
+        yield f"host {host.name}: {_host(world, host)}; {_record(book.records.hosts.get(host.name), book.records.roster.held, host.name)}"
+    latest = {key: entry for recovery in simulation.recoveries() for key, entry in recovery.instances.items()}
+    for server in sorted(world.servers.by_id.values(), key=lambda s: s.name):
+        entry = latest.get(server.instance_id)
+        why = f"; left behind: {stage.left_behind[server.name]}" if server.name in stage.left_behind else ""
+        yield f"server {server.name}: {_server(world, server)}" + (f"; {entry.state}: {entry.reason}" if entry else "") + why
+    for closed in simulation.history():
+        yield f"incident {closed.record.incident}: {closed.outcome}"
+    yield from (f"VIOLATION {violation}" for violation in violations)
+    yield f"checkers: {len(violations)} violations" if violations else "checkers: S1 to S8 and L1 hold"
+
+
+def _host(world: World, host: ComputeHost) -> str:
+    power = "off" if not host.powered else "lives" if host.kernel is Kernel.RUNNING else str(host.kernel)
+    marks = ["up" if world.hosts.is_up(host.name) else "down", *(["forced down"] if host.forced_down else [])]
+    if host.status != "enabled":
+        marks.append(f"disabled ({host.disabled_reason})")
+    return f"{power}; Nova: {', '.join(marks)}"
+
+
+def _record(record: HostRecovery | None, held: Mapping[str, str], name: str) -> str:
+    if record is not None:
+        return f"{record.state}: {record.reason}"
+    return f"held ({held[name]})" if name in held else "no record"
+
+
+def _server(world: World, server: Server) -> str:
+    running = world.hosts.running(server.instance_id)
+    really = f"runs on {' AND '.join(running)}" if running else "runs nowhere"
+    task = f"/{server.task_state}" if server.task_state else ""
+    locked = ", locked" if server.locked else ""
+    return f"{really}; Nova: " + ("deleted" if server.deleted else f"{server.vm_state}{task} on {server.host}{locked}")

@@ -1,0 +1,143 @@
+"""How do the rooms of the world fit together, and how is one built?"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from hanode.core.model import Aggregate
+from hanode.sim.world.bmc import Bmc
+from hanode.sim.world.compute import Compute
+from hanode.sim.world.control import ControlPlane
+from hanode.sim.world.disks import Birth, Disks
+from hanode.sim.world.evacuation import Evacuation
+from hanode.sim.world.homecoming import Homecoming
+from hanode.sim.world.hosts import ComputeHost, Domain, Guest, Hosts, uuid_of
+from hanode.sim.world.migrations import Migrations
+from hanode.sim.world.nova import Nova
+from hanode.sim.world.placement import Inventory, Placement
+from hanode.sim.world.servers import Server, Servers
+from hanode.sim.world.timeline import Event, Timeline, stamp
+
+
+@dataclass(frozen=True)
+class Timings:
+    """How long everything takes. Defaults are those of a real cloud."""
+
+    report_interval_s: float = 10.0
+    service_down_time_s: float = 60.0
+    rpc_timeout_s: float = 60.0
+    message_ttl_s: float = 1800.0  # a message that nobody consumes
+    boot_s: float = 60.0
+    agent_start_s: float = 5.0
+    sync_power_s: float = 30.0  # from the start of nova-compute to its first look at power states
+    off_s: float = 3.0
+    on_s: float = 3.0
+    start_s: float = 3.0
+    stop_s: float = 3.0
+    conductor_s: float = 0.5
+    claim_s: float = 0.5
+    attach_s: float = 1.0
+    spawn_s: float = 5.0
+    finish_s: float = 0.5
+    rebuild_slots: int = 10  # rebuilds that one target works on at a time; the others queue there
+
+
+ROOMY: Mapping[str, Inventory] = {
+    "VCPU": Inventory(total=32, ratio=4.0),
+    "MEMORY_MB": Inventory(total=131072, reserved=4096),
+    "DISK_GB": Inventory(total=4000),
+}
+
+
+class World:
+    """A cloud in virtual time. See the package's docstring for its API."""
+
+    def __init__(
+        self, seed: int = 0, report_interval_s: float = 10.0, service_down_time_s: float = 60.0, timings: Timings | None = None,
+    ) -> None:
+        self.random = random.Random(seed)
+        self.timings = timings or Timings(report_interval_s=report_interval_s, service_down_time_s=service_down_time_s)
+        self.timeline = Timeline()
+        self.boots = 0  # guest starts so far
+        self.servers = Servers()
+        self.disks = Disks()
+        self.hosts = Hosts(self)
+        self.bmcs: dict[str, Bmc] = {}
+        self.control = ControlPlane(self)
+        self.placement = Placement(self)
+        self.migrations = Migrations(self)
+        self.evacuation = Evacuation(self)
+        self.homecoming = Homecoming(self)
+        self.compute = Compute(self)
+        self.nova = Nova(self)
+
+    # ---------------------------------------------------------------- time
+
+    @property
+    def now_s(self) -> float:
+        return self.timeline.now_s
+
+    @property
+    def log(self) -> list[Event]:
+        return self.timeline.log
+
+    def next_event_s(self) -> float | None:
+        return self.timeline.next_event_s()
+
+    def advance(self, to_s: float) -> None:
+        self.timeline.advance(to_s)
+
+    def at(self, time_s: float, call: Callable[[], None], label: str) -> None:
+        self.timeline.at(time_s, call, label)
+
+    def after(self, delay_s: float, call: Callable[[], None], label: str) -> None:
+        self.timeline.after(delay_s, call, label)
+
+    def stamp(self, time_s: float | None = None) -> str:
+        return stamp(self.now_s if time_s is None else time_s)
+
+    def record(self, kind: str, subject: str, text: str, **facts: str) -> None:
+        self.timeline.record(kind, subject, text, **facts)
+
+    # ---------------------------------------------------------------- building
+
+    def add_host(
+        self, name: str, domain: Domain | None = None, zone: str = "nova", kind: str = "QEMU", host_ip: str = "",
+        inventories: Mapping[str, Inventory] = ROOMY, resumes_guests: bool = False, starts_agent: bool = True,
+    ) -> ComputeHost:
+        """A host that is up, with a power device. Its heartbeats have a phase of their own, by the seed."""
+        host = ComputeHost(
+            name, host_ip or f"192.0.2.{len(self.hosts.by_name) % 250 + 1}", domain or Domain("ceph-a", "rbd"), kind, zone,
+            dict(inventories), resumes_guests, starts_agent,
+        )
+        self.hosts.add(host, phase_s=self.random.uniform(0.0, self.timings.report_interval_s))
+        self.bmcs[name] = Bmc(self, name)
+        return host
+
+    def add_aggregate(self, name: str, hosts: Iterable[str], metadata: Mapping[str, str] | None = None) -> None:
+        self.nova.add_aggregate(Aggregate(name, frozenset(hosts), dict(metadata or {})))
+
+    def add_server(
+        self, name: str, host: str, vm_state: str = "active", running: bool | None = None, volume_boot: bool = False,
+        vcpus: int = 1, ram_mb: int = 1024, disk_gb: int = 10, ephemeral_gb: int = 0, swap_mb: int = 0,
+        project_id: str = "project-a", image_id: str = "image-1", pinned_zone: str = "", locked: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Server:
+        """A server with its disks, that runs already unless it is stopped (or `running` says otherwise)."""
+        runs = vm_state != "stopped" if running is None else running
+        server = Server(
+            uuid_of("server", name), name, host, vm_state, power_state="running" if runs else "shutdown", locked=locked,
+            locked_by="owner" if locked else "", project_id=project_id, image_id="" if volume_boot else image_id, vcpus=vcpus,
+            ram_mb=ram_mb, disk_gb=disk_gb, ephemeral_gb=ephemeral_gb, swap_mb=swap_mb, pinned_zone=pinned_zone,
+            metadata=dict(metadata or {}), created_s=self.now_s,
+        )
+        self.servers.by_id[server.instance_id] = server
+        self.placement.hold(server.instance_id, host, server.resources)
+        self.hosts[host].guests[server.instance_id] = Guest(server.instance_id)
+        for domain in self.hosts.domains_of(host, server):
+            self.disks.bear(domain, server.instance_id, Birth(self.now_s, host, "volume" if volume_boot else "image"))
+        if runs:
+            self.hosts.start_guest(host, server)
+        return server
