@@ -1,0 +1,108 @@
+"""What does Nova's JSON say? Each fact is parsed once, here; a missing key raises KeyError, never becomes a default.
+
+Only keys that the pinned microversion always shows are taken as present. Callers wrap these in `rest.parsing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+
+from hanode.adapters.rest import Json
+from hanode.core.model import Aggregate, Fleet, Host, Hypervisor, Instance, Migration, Service
+
+POWER_STATES = {0: "nostate", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
+SOFT_DELETED = frozenset({"soft-delete", "deleted"})
+OWNERS_STOPS = frozenset({"stop", "shelve", "delete"})
+
+
+def service(row: Json) -> Service:
+    """A row without a state is of a cell that did not answer: its status "UNKNOWN" is none either."""
+    state = row.get("state")
+    return Service(
+        service_id=str(row["id"] if state else row.get("id", "")),
+        binary=row["binary"],
+        host=row["host"],
+        state=state,
+        status=row["status"] if state else None,
+        disabled_reason=row.get("disabled_reason") or "",
+        forced_down=bool(row.get("forced_down")),
+        updated_at=row.get("updated_at") or "",
+        zone=row.get("zone") or "",
+    )
+
+
+def hypervisor(row: Json) -> Hypervisor:
+    return Hypervisor(
+        host=row["service"]["host"],
+        kind=row["hypervisor_type"],
+        host_ip=row["host_ip"] or "",
+        provider_id=str(row["id"]),
+        hostname=row["hypervisor_hostname"],
+    )
+
+
+def aggregate(row: Json) -> Aggregate:
+    return Aggregate(name=row["name"], hosts=frozenset(row["hosts"]), metadata=dict(row["metadata"]))
+
+
+def instance(row: Json) -> Instance:
+    flavor, image = row["flavor"], row["image"]
+    return Instance(
+        instance_id=row["id"],
+        name=row["name"],
+        host=row["OS-EXT-SRV-ATTR:host"] or "",
+        vm_state=row["OS-EXT-STS:vm_state"],
+        task_state=row["OS-EXT-STS:task_state"],
+        power_state=POWER_STATES.get(row["OS-EXT-STS:power_state"], "nostate"),
+        locked=bool(row["locked"]),
+        locked_reason=row["locked_reason"] or "",
+        project_id=row["tenant_id"],
+        image_id=image["id"] if image else "",
+        vcpus=int(flavor["vcpus"]),
+        ram_mb=int(flavor["ram"]),
+        disk_gb=int(flavor["disk"]),
+        ephemeral_gb=int(flavor["ephemeral"]),
+        swap_mb=int(flavor["swap"] or 0),
+        zone=row.get("OS-EXT-AZ:availability_zone") or "",
+        metadata=dict(row["metadata"]),
+    )
+
+
+def migration(row: Json) -> Migration:
+    return Migration(
+        migration_id=str(row["uuid"]),
+        instance_id=row["instance_uuid"],
+        kind=row["migration_type"],
+        status=row["status"],
+        source=row["source_compute"] or "",
+        target=row["dest_compute"] or "",
+        created_at=row["created_at"] or "",
+    )
+
+
+def fleet(services: Iterable[Service], hypervisors: Mapping[str, Hypervisor], aggregates: Iterable[Aggregate]) -> Fleet:
+    by_host: dict[str, list[Aggregate]] = {}
+    for each in sorted(aggregates, key=lambda a: a.name):
+        for host in each.hosts:
+            by_host.setdefault(host, []).append(each)
+    rows = sorted(services, key=lambda s: (s.host, s.binary))
+    return Fleet(
+        hosts={row.host: Host(row.host, row, hypervisors.get(row.host), tuple(by_host.get(row.host, ())))
+               for row in rows if row.binary == "nova-compute"},
+        control=tuple(row for row in rows if row.binary in {"nova-conductor", "nova-scheduler"}),
+    )
+
+
+def stopped_by_owner(actions: Iterable[Json], since: str) -> bool:
+    """Nova's own stops (it saw the guest shut down) carry no user. Both stamps are Nova's: our clock plays no part."""
+    return any(row["action"] in OWNERS_STOPS and bool(row["user_id"]) and stamp(row["start_time"]) > stamp(since)
+               for row in actions)
+
+
+def stamp(text: str) -> datetime:
+    """Nova writes UTC, with or without a Z."""
+    if not text:
+        return datetime.min.replace(tzinfo=UTC)
+    parsed = datetime.fromisoformat(text)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -1,0 +1,83 @@
+"""Which adapter answers which question of `ports.Cloud`? All of them over one Keystone session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hanode.adapters.glance import Glance
+from hanode.adapters.keystone import Credentials, Keystone
+from hanode.adapters.nova import Nova
+from hanode.adapters.placement import Placement
+from hanode.core.model import Call, Fleet, Instance, Migration, Resources
+
+SKIP_IMAGE_TAGS = ("amphora-image", "amphora")
+
+
+class OpenStackCloud:
+    """`ports.Cloud` over HTTP. Making one needs no network; `connect` says early what is wrong with the credentials."""
+
+    def __init__(self, credentials: Credentials, skip_image_tags: Sequence[str] = SKIP_IMAGE_TAGS) -> None:
+        self._keystone = Keystone(credentials)
+        self._nova = Nova(self._keystone.rest("compute", major="2"))
+        self._placement = Placement(self._keystone.rest("placement"))
+        self._glance = Glance(self._keystone.rest("image"), skip_image_tags)
+
+    def connect(self) -> None:
+        self._keystone.authenticate()
+
+    def identity(self) -> str:
+        return self._keystone.identity()
+
+    def read_fleet(self) -> Fleet:
+        return self._nova.read_fleet()
+
+    def read_servers(self, host: str) -> tuple[Instance, ...]:
+        return self._nova.read_servers(host)
+
+    def read_instance(self, instance_id: str) -> Instance | None:
+        return self._nova.read_instance(instance_id)
+
+    def read_migrations(self, host: str) -> tuple[Migration, ...]:
+        return self._nova.read_migrations(host)
+
+    def read_evacuations(self) -> tuple[Migration, ...]:
+        return self._nova.read_evacuations()
+
+    def read_consumption(self, provider_id: str) -> Mapping[str, Resources]:
+        return self._placement.read_consumption(provider_id)
+
+    def read_room(self, providers: Mapping[str, str]) -> Mapping[str, Resources]:
+        return self._placement.read_room(providers)
+
+    def read_skip_images(self) -> frozenset[str]:
+        return self._glance.read_skip_images()
+
+    def read_stopped_by_owner(self, instance_id: str, since: str) -> bool:
+        return self._nova.read_stopped_by_owner(instance_id, since)
+
+    def force_down(self, service_id: str) -> None:
+        self._nova.force_down(service_id)
+
+    def clear_force_down(self, service_id: str) -> None:
+        self._nova.clear_force_down(service_id)
+
+    def disable(self, service_id: str, reason: str) -> None:
+        self._nova.disable(service_id, reason)
+
+    def enable(self, service_id: str) -> None:
+        self._nova.enable(service_id)
+
+    def evacuate(self, instance_id: str, target: str, call: Call) -> None:
+        self._nova.evacuate(instance_id, target, call)
+
+    def lock(self, instance_id: str, reason: str) -> None:
+        self._nova.lock(instance_id, reason)
+
+    def unlock(self, instance_id: str) -> None:
+        self._nova.unlock(instance_id)
+
+    def start(self, instance_id: str) -> None:
+        self._nova.start(instance_id)
+
+    def stop(self, instance_id: str) -> None:
+        self._nova.stop(instance_id)

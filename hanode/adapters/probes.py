@@ -1,0 +1,135 @@
+"""Does a host itself answer, from here, whatever Nova says of it?
+
+Any living signal forbids shooting, so every doubt is resolved towards "lives" or "we could not look":
+- An answer of any kind from the host's own address counts, also a refusal: a TCP reset or an ICMP error is sent by a
+  living kernel. So does an end of the connection without the banner, which only a living program brings about.
+- A router that says "no such network", a firewall of ours, a missing route: we could not look.
+- Nobody answers, or the last router says that the host does not answer it: silence. With a banner configured, a
+  connection that brings none in time, or another one, is silence too: a hung kernel still accepts connections.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from hanode.errors import ConfigError, Unreachable
+
+# Beyond the time that ping itself waits: a ping that is later than this never looked.
+PING_SLACK_S = 2.0
+ICMP_ERROR = re.compile(r"^From (\S+?):? icmp_seq=\d+ (.+)$", re.MULTILINE)
+SEND_ERROR = re.compile(r"^ping: sendmsg: (.+)$", re.MULTILINE)
+HOST_SILENT = re.compile(r"Host Unreachable|Address unreachable|No route to host")
+ALIVE = frozenset({errno.ECONNREFUSED, errno.ECONNRESET})
+SILENT = frozenset({errno.ETIMEDOUT, errno.EHOSTUNREACH})  # EHOSTUNREACH: nobody answers for this address on its own network
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    kind: str = "icmp"  # icmp | tcp
+    port: int = 22
+    banner: str = ""  # what the service says first, as "SSH-2.0"
+    timeout_s: float = 2.0
+    addresses: Mapping[str, str] = field(default_factory=dict)  # host -> address to probe instead of Nova's host_ip
+
+
+class Probes:
+    def __init__(self, settings: ProbeSettings) -> None:
+        self._settings = settings
+        kinds: Mapping[str, Callable[[str, ProbeSettings], bool]] = {"icmp": ping, "tcp": connect}
+        if settings.kind not in kinds:
+            raise ConfigError(f"probe: unknown kind {settings.kind!r}; write icmp or tcp")
+        self._look = kinds[settings.kind]
+        # Only addresses: a name would have to be resolved just when the network is failing.
+        for host, address in settings.addresses.items():
+            if not _is_address(address):
+                raise ConfigError(f"probe: the address of {host} must be an IP address, not {address!r}")
+
+    def answers(self, host: str, host_ip: str) -> bool:
+        address = self._settings.addresses.get(host, host_ip)
+        if not _is_address(address):
+            raise Unreachable(f"probe of {host}: no IP address is known ({address!r})")
+        return self._look(address, self._settings)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+# --------------------------------------------------------------------------- icmp
+
+
+def ping(address: str, settings: ProbeSettings) -> bool:
+    """One echo request by the `ping` program, which needs no root because it is installed with the capability."""
+    try:
+        result = subprocess.run(
+            ["ping", "-n", "-c", "1", "-W", f"{settings.timeout_s:g}", "--", address],
+            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace",
+            timeout=settings.timeout_s + PING_SLACK_S, check=False,
+            env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
+        )
+    except subprocess.TimeoutExpired as error:
+        raise Unreachable(f"probe of {address}: ping itself hangs") from error
+    except OSError as error:
+        raise Unreachable(f"probe of {address}: ping cannot be started ({error.strerror}): install iputils-ping") from error
+    return _judge_ping(address, result)
+
+
+def _judge_ping(address: str, result: subprocess.CompletedProcess[str]) -> bool:
+    if result.returncode == 0:
+        return True
+    if result.returncode != 1:
+        raise Unreachable(f"probe of {address}: {result.stderr.strip() or 'ping failed'}")
+    errors = ICMP_ERROR.findall(result.stdout)
+    if any(_same(sender, address) for sender, _ in errors):
+        return True
+    reasons = [text for _, text in errors] + SEND_ERROR.findall(result.stderr)
+    not_looked = [text for text in reasons if not HOST_SILENT.search(text)]
+    if not_looked:
+        raise Unreachable(f"probe of {address}: {not_looked[0]}")
+    return False
+
+
+def _same(sender: str, address: str) -> bool:
+    return _is_address(sender) and ipaddress.ip_address(sender) == ipaddress.ip_address(address)
+
+
+# --------------------------------------------------------------------------- tcp
+
+
+def connect(address: str, settings: ProbeSettings) -> bool:
+    """One connection, and the banner if one is configured."""
+    deadline_s = time.monotonic() + settings.timeout_s
+    try:
+        with socket.create_connection((address, settings.port), timeout=settings.timeout_s) as connection:
+            return _hears(connection, settings.banner.encode(), deadline_s) if settings.banner else True
+    except TimeoutError:
+        return False
+    except OSError as error:
+        if error.errno in ALIVE:
+            return True
+        if error.errno in SILENT:
+            return False
+        raise Unreachable(f"probe of {address} port {settings.port}: {error}") from error
+
+
+def _hears(connection: socket.socket, banner: bytes, deadline_s: float) -> bool:
+    heard = b""
+    while len(heard) < len(banner):
+        connection.settimeout(max(deadline_s - time.monotonic(), 0.001))
+        part = connection.recv(len(banner) - len(heard))
+        if not part:
+            return True
+        heard += part
+    return heard == banner

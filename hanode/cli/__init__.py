@@ -1,0 +1,1 @@
+"""hanode.cli: what an operator types. One file per noun."""

@@ -1,0 +1,105 @@
+"""How does an operator's word reach the leader, and how does the operator learn what became of it?
+
+The command is written to the journal under a key of its own; the leader of the day checks it anew, against the world as
+it is then, and answers. Only that answer makes the exit code 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+
+from hanode.cli.base import OK, REFUSED, Act, Desk
+from hanode.cli.report import Report
+from hanode.cli.status import read_report
+from hanode.core.model import Answer, Command, HostRecovery
+from hanode.errors import Refused
+
+TTL_S = 120.0
+LOOK_S = 0.2
+MARGIN_S = 5.0
+
+
+class Word(Act):
+    """A command to the leader: who says it, why, and for how long it is meant."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--reason", metavar="TEXT", help="why; kept with the incident. Asked for when missing")
+        parser.add_argument("--as", dest="who", metavar="NAME", help="who says so, when several people share a login")
+        parser.add_argument("--yes", action="store_true", help="do not ask anything (for scripts); needs --reason")
+        return parser
+
+    def say(self, desk: Desk, args: argparse.Namespace, verb: str, host: str, record: HostRecovery | None = None,
+            instance_id: str = "") -> int:
+        """Write the command, wait for the leader's answer, report it."""
+        at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        command = Command(
+            command_id=uuid.uuid4().hex, verb=verb, host=host, who=who(args.who), why=args.reason, at=at, ttl_s=TTL_S,
+            incident=record.incident if record else "", attempt=record.fence_attempt if record else 0, instance_id=instance_id,
+        )
+        desk.ledger.submit_command(command)
+        patience_s = wait_s(desk)
+        answer = self._wait(desk, command, patience_s)
+        if answer is None:
+            print(f"Not answered within {patience_s:.0f} s: no daemon leads now, or it is slow. A leader that comes "
+                  f"within {TTL_S:.0f} s still decides on it. Look with `hanode status`; nothing has been done yet.", file=sys.stderr)
+            return REFUSED
+        print(f"{'Accepted' if answer.accepted else 'Refused by the leader'}: {answer.text}",
+              file=self.app.stdout if answer.accepted else sys.stderr)
+        return OK if answer.accepted else REFUSED
+
+    @staticmethod
+    def _wait(desk: Desk, command: Command, patience_s: float) -> Answer | None:
+        give_up_s = time.monotonic() + patience_s
+        while (answer := desk.ledger.read_answer(command.command_id)) is None and time.monotonic() < give_up_s:
+            time.sleep(LOOK_S)
+        return answer
+
+    def led_report(self, desk: Desk) -> Report:
+        """The leader's own view; refuses when nobody leads, because nobody would check the command against the world."""
+        report = read_report(desk)
+        if not report.status or report.stale:
+            raise Refused("nobody leads now: start hanode (systemctl start hanode) and try again")
+        return report
+
+    def ask_reason(self, args: argparse.Namespace) -> None:
+        """Make sure that there is a reason; from a person if one is there."""
+        if args.reason:
+            return
+        if args.yes or not self.app.stdin.isatty():
+            raise Refused("--reason TEXT is needed: without a terminal nobody can be asked")
+        args.reason = self.prompt("Why? (kept with the incident) ")
+        if not args.reason:
+            raise Refused("no reason was given; nothing was done")
+
+    def prompt(self, question: str) -> str:
+        print(question, end="", flush=True, file=self.app.stdout)
+        return str(self.app.stdin.readline()).strip()
+
+
+def find_record(desk: Desk, name: str) -> HostRecovery:
+    """An open incident by its id or by its host."""
+    records = desk.ledger.load().records.hosts
+    found = next((r for _, r in sorted(records.items()) if name in {r.host, r.incident}), None)
+    if found is None:
+        raise Refused(f"{name} is neither the host nor the id of an open incident; see `hanode incident list`")
+    return found
+
+
+def wait_s(desk: Desk) -> float:
+    """Two ticks of the leader and a margin."""
+    get = desk.settings.get
+    tick_s = max(get("office", "lease_ttl_s") / 5, get("detection", "poll_s") or get("detection", "report_interval_s") / 3)
+    return float(2 * tick_s + MARGIN_S)
+
+
+def who(named: str | None) -> str:
+    """Who types: a name given with --as is kept together with the login, not instead of it."""
+    login = os.environ.get("SUDO_USER") or getpass.getuser()
+    return f"{named} (login {login})" if named else login

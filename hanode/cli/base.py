@@ -1,0 +1,120 @@
+"""What do all commands share? The configuration file, the journal, and exit codes that a script can trust.
+
+0: done. 1: refused, or not done. 2: the command or the configuration is wrong. 3: the journal cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cliff.columns import FormattableColumn
+from cliff.command import Command
+from cliff.lister import Lister
+from cliff.show import ShowOne
+
+from hanode.conf import build
+from hanode.engine.codec import META, Meta, from_entry
+from hanode.engine.ledger import Ledger
+from hanode.errors import Ambiguous, ConfigError, HanodeError, Unreachable
+from hanode.ports import Journal
+
+OK, REFUSED, MISUSED, NO_JOURNAL = 0, 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What an operator's command works with."""
+
+    settings: build.Settings
+    cloud: str  # identity of the cloud that the journal is about
+    ledger: Ledger
+
+
+def open_desk(files: list[str]) -> Desk:
+    """Read the configuration and open its journal, without asking anything but these two."""
+    from hanode.adapters.etcd_client import Access
+    from hanode.adapters.journal import open_journal, sqlite_path
+
+    settings = build.load(files)
+    url = settings.get("journal", "url")
+    # Opening would create the file, for root instead of for the daemon's user.
+    if url.startswith("sqlite:") and not sqlite_path(url).exists():
+        raise Unreachable(f"there is no journal {sqlite_path(url)} yet: it is made when `hanode run` starts for the first time")
+    journal = open_journal(url, settings.cluster_id, Access(**build.journal(settings)))
+    cloud = _cloud_of(journal)
+    return Desk(settings, cloud, Ledger(journal, cloud))
+
+
+def _cloud_of(journal: Journal) -> str:
+    """Whatever cloud the journal is about: an operator speaks to the leader of this journal, and needs no OpenStack login."""
+    entry = next((e for e in journal.read(META) if e.key == META), None)
+    if entry is None:
+        raise Unreachable("this journal is empty: no leader has ever used it. Is hanode running, with this [journal] url and "
+                          "this cluster_id?")
+    return from_entry(Meta, entry).identity
+
+
+class Quiet:
+    """Mixed into cliff's commands: the common option, an example below the help, and errors as one line with an exit code."""
+
+    example = ""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().get_parser(prog_name)  # type: ignore[misc]  # cliff's, by the other base
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter  # examples keep their lines
+        parser.add_argument("--config-file", action="append", metavar="FILE", default=None,
+                            help=f"configuration file (default {build.DEFAULT_FILE}); may be given several times")
+        return parser
+
+    def get_epilog(self) -> str:
+        return f"Example:\n{self.example}" if self.example else ""
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        parsed_args.config_file = parsed_args.config_file or [build.DEFAULT_FILE]
+        try:
+            return int(super().run(parsed_args))  # type: ignore[misc]  # cliff's, by the other base
+        except ConfigError as error:
+            return complain(error, MISUSED)
+        except (Unreachable, Ambiguous) as error:
+            return complain(error, NO_JOURNAL)
+        except HanodeError as error:
+            return complain(error, REFUSED)
+
+    def desk(self, parsed_args: argparse.Namespace) -> Desk:
+        return open_desk(parsed_args.config_file)
+
+
+class Act(Quiet, Command):
+    """A command that does something and says what came of it."""
+
+
+class Table(Quiet, Lister):
+    """A command that lists things."""
+
+
+class Card(Quiet, ShowOne):
+    """A command that shows one thing."""
+
+
+class Lines(FormattableColumn[list[str]]):
+    """Several lines for people, a list for programs."""
+
+    def human_readable(self) -> str:
+        return "\n".join(self._value)
+
+
+class Pairs(FormattableColumn[Mapping[str, Any]]):
+    """key: value lines for people, an object for programs."""
+
+    def human_readable(self) -> str:
+        return "\n".join(f"{key}: {value}" for key, value in self._value.items())
+
+
+def complain(error: object, code: int) -> int:
+    print(f"hanode: {error}", file=sys.stderr)
+    return code
+

@@ -1,0 +1,57 @@
+"""Which commands does `hanode` have?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cliff.app import App
+from cliff.command import Command
+from cliff.commandmanager import CommandManager
+
+import hanode
+from hanode.cli import brake, demo, host, incident, run, status
+
+COMMANDS: Mapping[str, type[Command]] = {
+    "status": status.Status,
+    "host list": host.HostList,
+    "host show": host.HostShow,
+    "host confirm-fenced": host.HostConfirmFenced,
+    "host release": host.HostRelease,
+    "host evacuate": host.HostEvacuate,
+    "incident list": incident.IncidentList,
+    "incident show": incident.IncidentShow,
+    "incident approve": incident.IncidentApprove,
+    "incident abandon": incident.IncidentAbandon,
+    "incident retry": incident.IncidentRetry,
+    "brake show": brake.BrakeShow,
+    "brake release": brake.BrakeRelease,
+    "run": run.Run,
+    "demo": demo.Demo,
+}
+
+
+class Shell(App):
+    NAME = "hanode"
+
+    def __init__(self, **streams: Any) -> None:
+        manager = CommandManager("hanode.cli")
+        for name, command in COMMANDS.items():
+            manager.add_command(name, command)
+        super().__init__(description="Restarts the instances of failed nova-compute hosts. Begin with `hanode status`.",
+                         version=hanode.__version__, command_manager=manager, deferred_help=True, **streams)
+
+    def build_option_parser(self, description: str | None, version: str | None,
+                            argparse_kwargs: dict[str, Any] | None = None) -> argparse.ArgumentParser:
+        parser: argparse.ArgumentParser = super().build_option_parser(description, version, {"prog": self.NAME, **(argparse_kwargs or {})})
+        return parser
+
+    def configure_logging(self) -> None:
+        """Commands print, and `hanode run` sets oslo.log up by its configuration."""
+
+
+def main(argv: Sequence[str] | None = None, **streams: Any) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    return int(Shell(**streams).run(arguments or ["--help"]))

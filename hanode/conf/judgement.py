@@ -1,0 +1,221 @@
+"""Which options set the fields of Policy, and which option belongs to which field?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from oslo_config import cfg, types
+
+MODES = ["observe", "approve", "act"]
+RECOVERIES = [
+    ("evacuate", "restart the instances on other hosts"),
+    ("restart", "power the host off and on again and start its instances in place: for local disks"),
+    ("none", "only report"),
+]
+
+
+def group(name: str, help_text: str) -> Any:
+    return cfg.OptGroup(name, help=help_text)
+
+
+def seconds(name: str, default: float | None, minimum: float, maximum: float, help_text: str, **more: Any) -> Any:
+    """A duration. Reloadable unless said otherwise."""
+    return cfg.FloatOpt(name, default=default, min=minimum, max=maximum, help=help_text, **{"mutable": True, **more})
+
+
+def count(name: str, default: int, maximum: int, help_text: str, minimum: int = 1) -> Any:
+    return cfg.IntOpt(name, default=default, min=minimum, max=maximum, help=help_text, mutable=True)
+
+
+def names(name: str, default: list[str], help_text: str) -> Any:
+    return cfg.ListOpt(name, default=default, help=help_text, mutable=True)
+
+
+OFFICE = (
+    group("office", "Leadership: one daemon acts, the others wait to take over."),
+    [
+        seconds("lease_ttl_s", 15.0, 5.0, 120.0,
+                "A leader that could not renew its office for so long has lost it. Shorter: faster take-over, and more of them "
+                "when the journal is slow. Must be the same on every daemon. systemd's WatchdogSec must stay below it.",
+                mutable=False),
+        seconds("hold_s", None, 0.0, 600.0,
+                "A new leader fences nobody for so long: it must first hear every living host beat. Unset: 2 x [detection] "
+                "report_interval_s. Shorter than that shoots healthy hosts after a take-over.",
+                sample_default=20),
+    ],
+)
+
+DETECTION = (
+    group("detection", "How silence is measured, always on the leader's own clock."),
+    [
+        seconds("report_interval_s", 10.0, 1.0, 300.0,
+                "Nova's own report_interval on the compute hosts. Must be the same value: set lower than Nova's, healthy hosts "
+                "look silent; set higher, failures are found late."),
+        seconds("suspect_after_s", None, 1.0, 900.0,
+                "After so long without a heartbeat a host is looked at closely; nothing is done to it yet. Unset: 1.5 x "
+                "report_interval_s.", sample_default=15),
+        seconds("fence_after_s", 60.0, 2.0, 3600.0,
+                "After so long without any sign of life a host may be powered off. Its power device reading off cuts this "
+                "short. Shorter: a rebooting switch can cost running hosts."),
+        seconds("poll_s", None, 0.5, 150.0,
+                "Nova's services are read so often. Unset: a third of report_interval_s. Longer: every failure is found later.",
+                sample_default=3.3),
+        seconds("boot_s", 900.0, 30.0, 7200.0,
+                "A host that was switched on again may be silent for so long before it is judged failed anew. Shorter than its "
+                "firmware takes: it is powered off while it boots, again and again."),
+    ],
+)
+
+BRAKE = (
+    group("brake", "When many hosts fall silent at once, the network or the control plane is at fault: then nobody is fenced."),
+    [
+        count("hosts", 2, 1000, "Up to so many hosts may be suspect or in recovery at once, whatever `percent` says. 1: a second "
+              "failure waits for the first one's end."),
+        cfg.FloatOpt("percent", default=20.0, min=0.0, max=100.0, mutable=True,
+                     help="Above this share of the protected hosts nobody is fenced until people have looked. 100 turns the "
+                     "brake off: a failed switch can then power off the whole cloud."),
+        seconds("named_s", 600.0, 30.0, 86400.0,
+                "A host that an operator named (`hanode brake release`, `hanode host evacuate`) is judged by its own evidence alone, "
+                "whatever the brake says, for so long."),
+    ],
+)
+
+FENCING = (
+    group("fencing", "Powering failed hosts off. The devices themselves are declared in config_file."),
+    [
+        count("max_at_once", 4, 100, "So many hosts are powered off at the same time at most. Higher: faster after the loss of a "
+              "rack, and more harm done by a wrong judgement."),
+        count("attempts", 3, 20, "After so many failed power-offs a person is asked to confirm that the host is dead."),
+        seconds("backoff_s", 10.0, 0.5, 600.0, "Pause between two power-off attempts at one host."),
+        seconds("timeout_s", 30.0, 1.0, 600.0, "A device that has not powered its host off after so long counts as failed."),
+        seconds("settle_s", 30.0, 1.0, 600.0,
+                "If a host lives although a power-off may have reached its device, it is left alone for so long before it is "
+                "believed to live. Shorter than a device's longest delay: a late power-off hits a released host."),
+        seconds("reading_gap_s", 2.0, 0.5, 60.0, "Two readings of `off` must be so far apart to be a proof."),
+        seconds("proof_s", 10.0, 1.0, 60.0,
+                "A proof of death older than this is renewed before the next evacuations are posted. Longer: a host that "
+                "somebody powered on again may run an instance a second time."),
+    ],
+)
+
+EVACUATION = (
+    group("evacuation", "Restarting instances on other hosts."),
+    [
+        count("max_at_once", 8, 500, "So many evacuations run at the same time. Too many slow all of them down in Nova."),
+        count("max_per_target", 4, 100, "So many of them to one host."),
+        count("max_per_domain", 8, 500, "So many of them per storage domain: a boot storm makes storage slow for everybody."),
+        count("attempts", 3, 20, "After so many failed evacuations an instance is given to an operator."),
+        seconds("retry_s", 10.0, 1.0, 600.0, "Instances without a place are tried again so often, besides at every change."),
+        seconds("repost_settle_s", 120.0, 10.0, 3600.0,
+                "An evacuation that Nova shows no trace of is only repeated after so long. Must cover [office] lease_ttl_s, "
+                "[keystone] timeout_s and accept_lag_s together: shorter, an instance can be started twice."),
+        seconds("accept_lag_s", 60.0, 1.0, 1800.0,
+                "Nova writes an accepted evacuation down within so long, even when its queues are full."),
+        seconds("hard_deadline_s", 2400.0, 60.0, 86400.0,
+                "An evacuation that neither ends nor fails for so long is called STUCK and given to an operator."),
+        seconds("restore_deadline_s", 300.0, 10.0, 7200.0,
+                "A moved instance must be in its former power state within so long, or it is called STUCK."),
+        seconds("follow_s", 1.0, 0.2, 30.0,
+                "Open evacuations are looked up in Nova so often. Shorter: freed places are used sooner, at the price of more "
+                "reads."),
+        seconds("home_watch_s", 180.0, 10.0, 3600.0,
+                "A suspect host that reports again is watched for so long before it is believed: right after its own reboot Nova "
+                "still shows guests as running that do not run. Shorter: such guests stay off."),
+    ],
+)
+
+STORAGE = (
+    group("storage", "Which hosts see the same disks. Only between those are disks ever moved."),
+    [
+        cfg.StrOpt("key", default="hanode:storage", mutable=True,
+                   help="Aggregate metadata key whose value names the storage domain of its hosts."),
+        cfg.StrOpt("kind_key", default="hanode:kind", mutable=True,
+                   help="Aggregate metadata key whose value is the domain's kind: rbd or file (the default)."),
+        cfg.DictOpt("domains", default={}, mutable=True, sample_default={"compute1": "ceph1", "compute2": "ceph1"},
+                    help="host:domain pairs; they win over aggregate metadata. A host that is wrongly said to share disks gets "
+                    "instances whose disks it does not have."),
+        cfg.Opt("kinds", type=types.Dict(types.String(choices=["rbd", "file"])), default={}, mutable=True,
+                sample_default={"ceph1": "rbd"},
+                help="domain:kind pairs, kind being rbd (a Ceph cluster) or file (a mounted share; the default). For file, Nova "
+                "checks on the target that the disk is there; for rbd it need not."),
+    ],
+)
+
+PROTECTION = (
+    group("protection", "Which hosts and instances hanode cares for."),
+    [
+        names("aggregates", [], "Only hosts in one of these aggregates are protected. Empty: every host."),
+        names("hypervisor_kinds", ["QEMU", "KVM"],
+              "Hypervisor types that are protected. Never add a proxy's type (vCenter, Ironic): powering such a host off kills "
+              "nothing, and its machines would run twice."),
+        names("fence_living", [],
+              "In these aggregates a host whose nova-compute is silent is fenced although the host itself answers. Its running "
+              "guests are killed and restarted elsewhere, although nothing was wrong with them."),
+        cfg.BoolOpt("protect_disabled", default=False, mutable=True,
+                    help="Also protect hosts that somebody disabled. Off: people disable hosts before they work on them."),
+        names("own_hosts", [], "Hosts that hanode itself runs on (hyperconverged controllers); never fenced."),
+        names("skip_projects", [], "Ids of projects whose instances are never evacuated, e.g. Octavia's service project."),
+        cfg.Opt("mode_by_aggregate", type=types.Dict(types.String(choices=MODES)), default={}, mutable=True,
+                sample_default={"pilot": "act"},
+                help="aggregate:mode pairs that override `mode` for the hosts of an aggregate: the way to arm one rack first."),
+        cfg.StrOpt("recovery", default="evacuate", choices=RECOVERIES, mutable=True,
+                   help="What is done for the instances of a failed host."),
+        cfg.Opt("recovery_by_aggregate", type=types.Dict(types.String(choices=[name for name, _ in RECOVERIES])), default={},
+                mutable=True, sample_default={"local-disks": "restart"},
+                help="aggregate:recovery pairs that override `recovery` for the hosts of an aggregate."),
+        cfg.StrOpt("release", default="operator", mutable=True,
+                   choices=[("operator", "a recovered host takes instances again after `hanode host release`"),
+                            ("auto", "a recovered host takes instances again by itself")],
+                   help="Who lets a host that failed back in. `auto` lets a host that fails every hour fail again every hour."),
+    ],
+)
+
+FIELDS: Mapping[str, tuple[str, str]] = {
+    "mode": ("DEFAULT", "mode"),
+    "mode_by_aggregate": ("protection", "mode_by_aggregate"),
+    "release": ("protection", "release"),
+    "recovery": ("protection", "recovery"),
+    "recovery_by_aggregate": ("protection", "recovery_by_aggregate"),
+    "hypervisor_kinds": ("protection", "hypervisor_kinds"),
+    "protected_aggregates": ("protection", "aggregates"),
+    "fence_living_aggregates": ("protection", "fence_living"),
+    "protect_disabled": ("protection", "protect_disabled"),
+    "own_hosts": ("protection", "own_hosts"),
+    "skip_projects": ("protection", "skip_projects"),
+    "storage_key": ("storage", "key"),
+    "storage_kind_key": ("storage", "kind_key"),
+    "report_interval_s": ("detection", "report_interval_s"),
+    "suspect_after_s": ("detection", "suspect_after_s"),
+    "fence_after_s": ("detection", "fence_after_s"),
+    "office_hold_s": ("office", "hold_s"),
+    "poll_s": ("detection", "poll_s"),
+    "brake_hosts": ("brake", "hosts"),
+    "brake_percent": ("brake", "percent"),
+    "max_fencing": ("fencing", "max_at_once"),
+    "fence_attempts": ("fencing", "attempts"),
+    "fence_backoff_s": ("fencing", "backoff_s"),
+    "fence_timeout_s": ("fencing", "timeout_s"),
+    "fence_settle_s": ("fencing", "settle_s"),
+    "reading_gap_s": ("fencing", "reading_gap_s"),
+    "proof_s": ("fencing", "proof_s"),
+    "max_evacuations": ("evacuation", "max_at_once"),
+    "max_per_target": ("evacuation", "max_per_target"),
+    "max_per_domain": ("evacuation", "max_per_domain"),
+    "evacuate_attempts": ("evacuation", "attempts"),
+    "retry_s": ("evacuation", "retry_s"),
+    "repost_settle_s": ("evacuation", "repost_settle_s"),
+    "hard_deadline_s": ("evacuation", "hard_deadline_s"),
+    "restore_deadline_s": ("evacuation", "restore_deadline_s"),
+    "follow_s": ("evacuation", "follow_s"),
+    "home_watch_s": ("evacuation", "home_watch_s"),
+    "named_s": ("brake", "named_s"),
+    "boot_s": ("detection", "boot_s"),
+    "lease_ttl_s": ("office", "lease_ttl_s"),
+    "http_timeout_s": ("keystone", "timeout_s"),
+    "accept_lag_s": ("evacuation", "accept_lag_s"),
+}
+"""Policy field -> the option that is copied into it. `domains`, `fenceable` and `probeable` are made of several things."""
+
+DERIVED: Mapping[str, float] = {"suspect_after_s": 1.5, "office_hold_s": 2.0, "poll_s": 1 / 3}
+"""Policy field -> its multiple of report_interval_s when its option is unset."""

@@ -1,0 +1,150 @@
+"""Which options does hanode.conf have, and what does each one cost if it is wrong?
+
+Options that say "can be changed without restarting" take effect on SIGHUP; the daemon says which others changed.
+The options of the judgement itself (timings, limits, lists) are in `hanode.conf.judgement`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from oslo_config import cfg, types
+
+from hanode.conf import judgement
+from hanode.conf.judgement import group
+
+CLUSTER_ID = r"[a-z0-9][a-z0-9._-]*"
+
+DEFAULT = (
+    cfg.OptGroup("DEFAULT", help="Besides these, the options of oslo.log apply here: debug, log_file, use_journal, ..."),
+    [
+        cfg.StrOpt(
+            "mode",
+            default="observe",
+            mutable=True,
+            choices=[
+                ("observe", "judge and report, but write nothing to Nova and switch no power: for the first weeks"),
+                ("approve", "as act, but every incident waits for `hanode incident approve`"),
+                ("act", "fence failed hosts and evacuate their instances"),
+            ],
+            help="How far hanode may go. Only in `act` is anything restarted while everybody sleeps.",
+        ),
+        cfg.StrOpt(
+            "host_id",
+            sample_default="controller1",
+            help="Name of this daemon in the journal, in `hanode status` and in logs. Two daemons with one name cannot "
+            "be told apart by people; safety does not depend on it. Unset: the host name of the machine.",
+        ),
+        cfg.Opt(
+            "cluster_id",
+            type=types.String(regex=CLUSTER_ID, max_length=64),
+            default="default",
+            help="Daemons with the same journal and cluster_id elect one leader among them. Two clouds sharing one etcd "
+            "need two cluster_ids; a daemon of another cloud refuses to start. Lower case letters, digits, '.', '_', '-'.",
+        ),
+    ],
+)
+
+KEYSTONE = (
+    group("keystone", "How to reach the cloud, as an administrator. The environment (OS_*) is never read."),
+    [
+        cfg.StrOpt("auth_url", sample_default="https://keystone.example.org:5000/v3",
+                   help="Identity endpoint. Needed unless `cloud` is set. Together with region_name it names the cloud in the "
+                   "journal: a changed value is taken for another cloud, and the daemon refuses to act on old records."),
+        cfg.StrOpt("username", help="User with the admin role in Nova: reading all projects, evacuating, locking."),
+        cfg.StrOpt("password", secret=True,
+                   help="Its password. Better in password_file. A literal $ is written $$ here."),
+        cfg.StrOpt("password_file",
+                   help="File whose content is the password, readable by the daemon's user only. Read at start: restart the "
+                   "daemon after a rotation, which costs nothing but a take-over."),
+        cfg.StrOpt("application_credential_id", help="Instead of username: id of an application credential."),
+        cfg.StrOpt("application_credential_secret_file",
+                   help="File whose content is the secret of application_credential_id."),
+        cfg.StrOpt("project_name", default="admin", help="Project of the user; not used with an application credential."),
+        cfg.StrOpt("user_domain_name", default="Default", help="Domain of the user."),
+        cfg.StrOpt("project_domain_name", default="Default", help="Domain of the project."),
+        cfg.StrOpt("region_name", default="", help="Region whose hosts are watched: one hanode per region. Empty: the only one."),
+        cfg.StrOpt("interface", default="internal", choices=["internal", "public", "admin"],
+                   help="Which endpoints of the catalogue are used. `public` often runs through a load balancer that fails "
+                   "with the very host it should help to recover."),
+        cfg.StrOpt("cafile", help="Bundle of CA certificates for the cloud's https endpoints. Unset: the system's."),
+        cfg.FloatOpt("timeout_s", default=30.0, min=1.0, max=120.0,
+                     help="Give up a call to the cloud after so long. Longer: an unanswered evacuation stays in doubt for "
+                     "longer, and [evacuation] repost_settle_s must grow with it."),
+        cfg.StrOpt("cloud", help="Name of an entry in clouds_file, instead of the options above (timeout_s still applies)."),
+        cfg.StrOpt("clouds_file", default="/etc/openstack/clouds.yaml", help="The clouds.yaml in which `cloud` is looked up."),
+    ],
+)
+
+JOURNAL = (
+    group("journal", "Where the daemons keep their records and agree on who acts."),
+    [
+        cfg.StrOpt("url", default="sqlite:///var/lib/hanode/journal.db",
+                   help="etcd3+http://HOST:2379,HOST:2379,HOST:2379 (or etcd3+https://) for several daemons; sqlite:///PATH on "
+                   "a local disk for exactly one. Daemons with different journals do not know of each other and act twice."),
+        cfg.StrOpt("ca_file", help="CA certificate by which the etcd members are trusted."),
+        cfg.StrOpt("cert_file", help="Client certificate for etcd."),
+        cfg.StrOpt("key_file", help="Private key of cert_file."),
+        cfg.StrOpt("username", help="etcd user, when etcd's authentication is on."),
+        cfg.StrOpt("password_file", help="File whose content is that user's password."),
+        cfg.FloatOpt("timeout_s", default=2.0, min=0.2, max=12.0,
+                     help="Give up a call to the journal after so long. At most a fifth of [office] lease_ttl_s, or one slow "
+                     "call could cost the leader its office."),
+        cfg.IntOpt("history", default=200, min=1, max=10000,
+                   help="So many ended incidents are kept for `hanode incident list --all`; older ones are forgotten."),
+    ],
+)
+
+PROBE = (
+    group("probe", "A second opinion besides Nova's heartbeat: does the host itself answer?"),
+    [
+        cfg.StrOpt("kind", default="icmp", choices=[
+                       ("icmp", "ping; needs ping_group_range or CAP_NET_RAW"),
+                       ("tcp", "connect to `port`"),
+                       ("none", "no probe: hosts without a power device are then never fenced, only reported")],
+                   help="How a host is asked. A host that answers is never fenced, whatever Nova says of it."),
+        cfg.PortOpt("port", default=22, help="For kind tcp: a port that only a living host answers."),
+        cfg.StrOpt("banner", default="",
+                   help="For kind tcp: what the answer must begin with, e.g. SSH-. Empty: a connection is enough, which a "
+                   "proxy or a NAT device in between can fake."),
+        cfg.FloatOpt("timeout_s", default=2.0, min=0.1, max=10.0,
+                     help="Silence for so long is no answer. Too short: a busy host seems silent, one signal of life less."),
+        cfg.DictOpt("addresses", default={}, sample_default={"compute1": "192.0.2.11"},
+                    help="host:address pairs for hosts to be asked elsewhere than at the hypervisor's host_ip, e.g. on the "
+                    "storage network."),
+    ],
+)
+
+METRICS = (
+    group("metrics", "Prometheus endpoint."),
+    [
+        cfg.StrOpt("address", default="127.0.0.1",
+                   help="Address to listen on. There is no authentication: other than loopback shows host names to anybody."),
+        cfg.IntOpt("port", default=9732, min=0, max=65535, help="Port to listen on; 0 turns the endpoint off."),
+    ],
+)
+
+FENCING_FILES = [
+    cfg.StrOpt("config_file", default="/etc/hanode/fencing.yaml",
+               help="The power devices of the hosts. A host without a device can only be confirmed dead by a person. Its content "
+               "is read again on SIGHUP. Empty: there are no devices."),
+    cfg.StrOpt("config_dir", default="/etc/hanode/fencing.d", help="More such files (*.yaml); need not exist."),
+]
+
+IMAGE_TAGS = cfg.ListOpt("skip_image_tags", default=["amphora-image", "amphora"],
+                         help="Instances of images with one of these Glance tags are never evacuated: Octavia replaces its "
+                         "amphorae by itself, and two replacements fight.")
+
+Group = tuple[Any, Sequence[Any]]  # oslo.config ships no types
+
+
+def list_opts() -> list[Group]:
+    """All groups with their options, for registration and for oslo-config-generator."""
+    return [
+        DEFAULT, KEYSTONE, JOURNAL, judgement.OFFICE, judgement.DETECTION, PROBE, judgement.BRAKE,
+        (judgement.FENCING[0], [*FENCING_FILES, *judgement.FENCING[1]]),
+        judgement.EVACUATION, judgement.STORAGE,
+        (judgement.PROTECTION[0], [*judgement.PROTECTION[1], IMAGE_TAGS]),
+        METRICS,
+    ]

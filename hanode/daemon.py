@@ -1,0 +1,331 @@
+"""Who is connected to whom, and how does the process live: start, tick, reload, hand over, end?
+
+The one place that knows the adapters. Crash-only: an unexpected error ends the process, systemd starts it again, and the
+journal tells the next leader everything that it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import re
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from oslo_log import log
+
+import hanode
+from hanode import metrics
+from hanode.adapters.clock import SystemClock
+from hanode.adapters.etcd_client import Access
+from hanode.adapters.executor import ThreadExecutor
+from hanode.adapters.fencing import config as fencing
+from hanode.adapters.fencing.devices import Devices
+from hanode.adapters.journal import open_journal
+from hanode.adapters.keystone import Credentials
+from hanode.adapters.leadership import open_leadership
+from hanode.adapters.openstack import OpenStackCloud
+from hanode.adapters.probes import Probes, ProbeSettings
+from hanode.adapters.systemd import Systemd
+from hanode.conf import build
+from hanode.core.decisions import Decisions, Level, Note
+from hanode.core.lifecycle import HostState
+from hanode.core.model import Action, Outcome
+from hanode.core.policy import Policy
+from hanode.engine import tick
+from hanode.engine.ledger import ForeignJournal, Ledger
+from hanode.engine.narrate import line_of_action, line_of_note, line_of_outcome
+from hanode.engine.office import Office
+from hanode.errors import Ambiguous, ConfigError, HanodeError, Refused, Unreachable
+from hanode.ports import Probe
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PATIENCE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses between attempts to reach what we need at start; the last one again and again."""
+
+ACTS_END_S = 10.0
+LEVELS: Mapping[Level, int] = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
+WRONG_CONFIGURATION = 2
+
+
+class Engine(Protocol):
+    """What the daemon needs of `hanode.engine.tick.Engine`."""
+
+    wake: Callable[[], None]
+    summary: str
+    trouble: str
+    status: Mapping[str, Any]
+
+    @property
+    def leads(self) -> bool: ...
+    def tick(self) -> float: ...
+    def resign(self) -> None: ...
+    def reload(self, policy: Policy) -> None: ...
+
+
+@dataclass(frozen=True)
+class Parts:
+    engine: Engine
+    executor: ThreadExecutor
+    devices: Devices
+    policy: Policy
+
+
+class Patiently(Protocol):
+    def __call__(self, what: str, call: Callable[[], T]) -> T:
+        """Call again and again until the other side answers; raises ConfigError and _Stopped."""
+        ...
+
+
+class Bell:
+    """Wakes the tick loop. May be rung from any thread and from a signal handler, unlike an Event: `put` is reentrant."""
+
+    def __init__(self) -> None:
+        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+    def ring(self) -> None:
+        self._rings.put(None)
+
+    def wait(self, timeout_s: float) -> None:
+        with contextlib.suppress(queue.Empty):
+            self._rings.get(timeout=max(0.0, timeout_s))
+            while True:  # many rings are one
+                self._rings.get_nowait()
+
+
+class _Stopped(Exception):
+    """We were asked to end before we were connected."""
+
+
+class Daemon:
+    def __init__(self, settings: build.Settings, wire: Callable[[build.Settings, Patiently], Parts], systemd: Systemd) -> None:
+        self._started_with = settings
+        self._wire = wire
+        self._systemd = systemd
+        self._bell = Bell()
+        self._stopping = False
+        self._hung_up = False
+        self._said = ""
+
+    # ------------------------------------------------------------------ asked from outside
+
+    def listen(self) -> None:
+        """Take the signals. The handlers only set a flag and ring: anything more could deadlock with what they interrupt."""
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        signal.signal(signal.SIGINT, lambda *_: self.stop())
+        signal.signal(signal.SIGHUP, lambda *_: self.hang_up())
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._bell.ring()
+
+    def hang_up(self) -> None:
+        self._hung_up = True
+        self._bell.ring()
+
+    # ------------------------------------------------------------------ life
+
+    def run(self) -> int:
+        """Until asked to end; the exit code. ConfigError when starting again would not help."""
+        try:
+            parts = self._wire(self._started_with, self._patiently)
+        except _Stopped:
+            return 0
+        parts.engine.wake = self._bell.ring
+        metrics.mode_is(parts.policy.mode)
+        try:
+            self._tick_until_stopped(parts)
+        except HanodeError as error:  # the world's trouble never comes here: this is for people to mend
+            LOG.critical("hanode stands down: %s", error)
+            return WRONG_CONFIGURATION if isinstance(error, ForeignJournal) else 1
+        finally:
+            self._hand_over(parts)
+        return 0
+
+    def _tick_until_stopped(self, parts: Parts) -> None:
+        tell = self._systemd.ready
+        while not self._stopping:
+            if self._hung_up:
+                self._hung_up = False
+                parts = self._reloaded(parts)
+                tell = self._systemd.ready
+            began_s = time.monotonic()
+            wait_s = parts.engine.tick()
+            metrics.ticked(time.monotonic() - began_s)
+            measure(parts.engine)
+            self._log_changes(parts.engine)
+            self._tell(tell, parts.engine.summary)
+            tell = self._systemd.alive
+            self._bell.wait(min(wait_s, self._systemd.watchdog_s / 3) if self._systemd.watchdog_s else wait_s)
+
+    def _log_changes(self, engine: Engine) -> None:
+        """Whether we lead, and what keeps us from our work: said when it changes, seconds aside."""
+        said = engine.trouble or ("leads" if engine.leads else re.sub(r"\d+", "N", engine.summary))
+        if said == self._said:
+            return
+        self._said = said
+        if engine.trouble:
+            LOG.warning("in trouble, trying again: %s", engine.trouble)
+        else:
+            LOG.info("%s", engine.summary)
+
+    def _hand_over(self, parts: Parts) -> None:
+        self._tell(self._systemd.stopping, "hands over")
+        parts.engine.resign()  # first: another daemon may begin while our last acts end
+        if not parts.executor.close(ACTS_END_S):
+            LOG.warning("some acts did not end within %.0f s; the next leader learns what became of them by reading the world",
+                        ACTS_END_S)
+        LOG.info("has handed over and ends")
+
+    def _reloaded(self, parts: Parts) -> Parts:
+        """Take over what a new configuration changes; a wrong one changes nothing."""
+        self._tell(self._systemd.reloading)
+        try:
+            settings = build.load(self._started_with.files)
+            devices = load_devices(settings)
+            policy = build.reloaded_policy(settings, parts.policy, devices.hosts)
+        except ConfigError as error:
+            LOG.error("reload: nothing was changed: %s", error)
+            return parts
+        set_up_log(settings)
+        parts.devices.reload(devices)
+        parts.engine.reload(policy)
+        metrics.mode_is(policy.mode)
+        for option in build.needs_restart(self._started_with, settings):
+            LOG.warning("reload: %s has changed, which takes effect at the next start", option)
+        LOG.info("reload: done; mode %s, %d hosts with a power device", policy.mode, len(devices.hosts))
+        return Parts(parts.engine, parts.executor, parts.devices, policy)
+
+    def _patiently(self, what: str, call: Callable[[], T]) -> T:
+        attempt = 0
+        while not self._stopping:
+            try:
+                return call()
+            except Refused as error:  # perhaps a rotation is under way: the secrets are read again at every attempt
+                LOG.error("%s refuses us, trying again: %s", what, error)
+            except (Unreachable, Ambiguous) as error:
+                LOG.warning("%s does not answer, trying again: %s", what, error)
+            self._tell(self._systemd.status, f"waits for {what}")
+            self._bell.wait(PATIENCE_S[min(attempt, len(PATIENCE_S) - 1)])
+            attempt += 1
+        raise _Stopped
+
+    @staticmethod
+    def _tell(tell: Callable[..., None], *texts: str) -> None:
+        try:
+            tell(*texts)
+        except Unreachable as error:  # if it lasts, systemd ends us by its watchdog; watching hosts goes on until then
+            LOG.warning("%s", error)
+
+
+# --------------------------------------------------------------------------- composition
+
+
+def main(files: Sequence[str]) -> int:
+    settings = build.load(files)
+    set_up_log(settings)
+    LOG.info("hanode %s, %s of cluster %s, mode %s", hanode.__version__, settings.host_id, settings.cluster_id,
+             settings.get("DEFAULT", "mode"))
+    daemon = Daemon(settings, wire, Systemd())
+    daemon.listen()
+    try:
+        metrics.serve(settings.get("metrics", "address"), settings.get("metrics", "port"))
+    except OSError as error:  # watching hosts matters more than being watched
+        LOG.error("%s: no metrics: %s", settings.where("metrics", "port"), error)
+    return daemon.run()
+
+
+def wire(settings: build.Settings, patiently: Patiently) -> Parts:
+    """Everything connected. What is wrong in the files is said at once, what does not answer is waited for."""
+    devices = Devices(load_devices(settings))
+    policy = build.policy(settings, devices.hosts())
+    probe = make_probe(settings)
+    access = Access(**build.journal(settings))
+    journal = open_journal(settings.get("journal", "url"), settings.cluster_id, access)
+    cloud = patiently("Keystone", lambda: _connected(settings))
+    ledger = Ledger(journal, cloud.identity(), settings.get("journal", "history"))
+    patiently("the journal", ledger.load)
+    clock = SystemClock()
+    node, ttl_s = settings.host_id, policy.lease_ttl_s
+    leadership = open_leadership(settings.get("journal", "url"), settings.cluster_id, node, ttl_s, access)
+    office = Office(ledger, leadership, clock, node=node, ttl_s=ttl_s, margin_s=ttl_s / 5)
+    executor = ThreadExecutor()
+    engine = tick.Engine(cloud, devices, probe, ledger, office, clock, executor, policy, LogNarrator(), node)
+    return Parts(engine, executor, devices, policy)
+
+
+def load_devices(settings: build.Settings) -> fencing.FencingConfig:
+    file = settings.get("fencing", "config_file")
+    if not file:
+        return fencing.FencingConfig()
+    loaded = fencing.load(Path(file), Path(settings.get("fencing", "config_dir")))
+    for warning in loaded.warnings:
+        LOG.warning("%s", warning)
+    return loaded
+
+
+class NoProbe:
+    """[probe] kind = none: nothing is ever known of a host itself."""
+
+    def answers(self, host: str, host_ip: str) -> bool:
+        raise Unreachable(f"no probe is configured, so {host} ({host_ip}) cannot be asked")
+
+
+def make_probe(settings: build.Settings) -> Probe:
+    def value(option: str) -> Any:
+        return settings.get("probe", option)
+
+    if value("kind") == "none":
+        return NoProbe()
+    return Probes(ProbeSettings(value("kind"), value("port"), value("banner"), value("timeout_s"), value("addresses")))
+
+
+def _connected(settings: build.Settings) -> OpenStackCloud:
+    """A new session for each attempt, with the secrets as their files have them now."""
+    cloud = OpenStackCloud(Credentials(**build.keystone(settings)), settings.get("protection", "skip_image_tags"))
+    cloud.connect()
+    return cloud
+
+
+def set_up_log(settings: build.Settings) -> None:
+    log.setup(settings.conf, "hanode", hanode.__version__)
+
+
+class LogNarrator:
+    """`hanode.engine.narrate.Narrator` in production: lines for people in the log, numbers in the metrics."""
+
+    def note(self, note: Note) -> None:
+        LOG.log(LEVELS[note.level], "%s", line_of_note(note))
+        metrics.noted(note.event, note.level)
+
+    def action(self, action: Action) -> None:
+        LOG.info("%s", line_of_action(action))
+
+    def outcome(self, outcome: Outcome) -> None:
+        metrics.acted(outcome.action.kind, outcome.result)
+        line = line_of_outcome(outcome)
+        if line:
+            LOG.warning("%s", line)
+
+    def decided(self, decisions: Decisions) -> None:
+        metrics.hosts_judged(judgement.verdict for judgement in decisions.verdicts.values())
+        metrics.held_by(hold.name for hold in decisions.holds)
+
+
+def measure(engine: Engine) -> None:
+    """What of the engine's state is shown as numbers, besides what its narrator counts."""
+    status = engine.status
+    metrics.in_office(status["leader"]["term"] if engine.leads and status else None)
+    states = [host["state"] for host in status.get("hosts", {}).values()]
+    metrics.incidents_open(state for state in states if state != HostState.WATCHED)
+    if not engine.leads:  # the leader's narrator says them otherwise
+        metrics.hosts_judged(())
+        metrics.held_by(())
