@@ -1,0 +1,50 @@
+# Everything a person types. Each target works on a fresh machine: it makes what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Trying hanode must never touch anybody's real cloud.
+CLEAN := env -u OS_CLOUD -u OS_CLIENT_CONFIG_FILE $(shell env | sed -n 's/^\(OS_[A-Z_0-9]*\)=.*/-u \1/p')
+
+.PHONY: help venv test lint unit demo sample lab lab-test lab-bench lab-down clean
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+venv: $(VENV)/.done
+
+$(VENV)/.done: pyproject.toml
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "hanode needs Python 3.11 or newer, this is " + sys.version.split()[0]'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[test,demo,redis]'
+	touch $@
+
+lint: venv ## ruff, mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: venv lint ## everything that needs no root and no cloud: lint, unit, contract, scenarios, crash points, end to end
+	$(CLEAN) $(BIN)/pytest -m 'not lab'
+
+demo: venv ## a host dies, then the leader; watch the instances come back
+	$(CLEAN) $(BIN)/hanode demo
+
+sample: venv ## regenerate etc/hanode/hanode.conf.sample
+	$(BIN)/oslo-config-generator --namespace hanode --output-file etc/hanode/hanode.conf.sample
+
+lab: venv ## a real OpenStack on this machine (Debian or Ubuntu, root)
+	$(CLEAN) $(BIN)/python -m tests.lab.stack up
+
+lab-test: venv ## failures of real hosts, judged from Nova and from the disks
+	$(CLEAN) $(BIN)/python -m tests.lab.stack up
+	$(CLEAN) $(BIN)/pytest -m lab tests/lab
+
+lab-bench: venv ## how fast, beside bare loops on the same lab
+	$(CLEAN) $(BIN)/python -m tests.lab.stack up
+	$(CLEAN) $(BIN)/python -m tests.lab.bench
+
+lab-down: venv ## stop the lab and remove every file of it
+	$(BIN)/python -m tests.lab.stack down --purge
+
+clean: ## forget the virtual environment and what was built
+	rm -rf $(VENV) build dist *.egg-info

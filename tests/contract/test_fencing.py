@@ -1,0 +1,271 @@
+"""Does every power device keep the promises of the Fencer port? One suite over all drivers."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hanode.adapters.fencing.config import FencingConfig, IpmiSettings
+from hanode.adapters.fencing.devices import Devices
+from hanode.core.model import Power
+from hanode.errors import Ambiguous, Refused, Unreachable
+from hanode.ports import Fencer
+from tests.contract.bmcs import (
+    HOST,
+    PASSWORD,
+    STRANGER,
+    UUID,
+    Bmc,
+    RedfishBmc,
+    devices,
+    never,
+    password_file,
+    self_signed,
+    wait_until,
+    with_timeout,
+)
+from tests.contract.ipmi_bmcs import ScriptedIpmitool, SimulatedIpmi
+
+
+@pytest.fixture
+def scripted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedIpmitool:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return ScriptedIpmitool(tmp_path)
+
+
+@pytest.fixture
+def redfish(tmp_path: Path) -> Iterator[RedfishBmc]:
+    bmc = RedfishBmc(tmp_path)
+    yield bmc
+    bmc.stop()
+
+
+@pytest.fixture
+def redfish_tls(tmp_path: Path) -> Iterator[RedfishBmc]:
+    bmc = RedfishBmc(tmp_path, self_signed(tmp_path))
+    yield bmc
+    bmc.stop()
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Iterator[SimulatedIpmi]:
+    if missing := SimulatedIpmi.missing():
+        pytest.skip(f"not installed: {missing} (Debian: ipmitool, openipmi)")
+    bmc = SimulatedIpmi(tmp_path)
+    wait_until(lambda: readable(bmc))
+    yield bmc
+    bmc.stop()
+
+
+def readable(bmc: Bmc) -> bool:
+    try:
+        return devices(bmc.settings).read_power(HOST) is not Power.OTHER
+    except Unreachable:
+        return False
+
+
+@pytest.fixture(params=["redfish", "redfish_tls", "scripted", "simulated"])
+def bmc(request: pytest.FixtureRequest) -> Bmc:
+    double: Bmc = request.getfixturevalue(request.param)
+    return double
+
+
+
+
+def test_devices_are_a_fencer(bmc: Bmc) -> None:
+    """The engine knows only the port."""
+    fencer: Fencer = devices(bmc.settings)
+    assert fencer.hosts() == {HOST}
+
+
+def test_a_host_is_powered_off_and_then_reads_off(bmc: Bmc) -> None:
+    """An order returns nothing; only the reading is proof."""
+    fencer = devices(bmc.settings)
+    assert fencer.read_power(HOST) is Power.ON
+    fencer.power_off(HOST, never)
+    assert bmc.power() == "off"
+    assert fencer.read_power(HOST) is Power.OFF
+
+
+def test_an_off_host_may_be_powered_off_again(bmc: Bmc) -> None:
+    """Every off is repeated until it is proven; a repetition is no failure."""
+    fencer = devices(bmc.settings)
+    fencer.power_off(HOST, never)
+    fencer.power_off(HOST, never)
+    assert fencer.read_power(HOST) is Power.OFF
+
+
+def test_a_host_is_powered_on(bmc: Bmc) -> None:
+    """The policy `restart` brings a host back in place."""
+    fencer = devices(bmc.settings)
+    fencer.power_off(HOST, never)
+    fencer.power_on(HOST, never)
+    assert fencer.read_power(HOST) is Power.ON
+
+
+def test_a_device_that_lies_reads_on(bmc: Bmc) -> None:
+    """An accepted off is no proof: the driver passes on what the device shows, and others judge."""
+    bmc.lie()
+    fencer = devices(bmc.settings)
+    fencer.power_off(HOST, never)
+    assert bmc.orders() == 1
+    assert fencer.read_power(HOST) is Power.ON
+
+
+def test_a_wrong_password_is_refused_and_the_host_stays_on(bmc: Bmc, tmp_path: Path) -> None:
+    """It is an operator's task, and not to be tried for ever: BMCs lock accounts out."""
+    other = tmp_path / "other"
+    other.mkdir()
+    fencer = devices(dataclasses.replace(bmc.settings, secret=password_file(other, "wrong")))
+    with pytest.raises(Refused, match="password"):
+        fencer.power_off(HOST, never)
+    with pytest.raises(Refused, match="password"):
+        fencer.read_power(HOST)
+    assert bmc.orders() == 0
+
+
+def test_the_bmc_of_another_machine_is_refused_before_the_order(bmc: Bmc) -> None:
+    """A swapped cable or a moved address must not kill a healthy host, nor prove a living one dead."""
+    fencer = devices(dataclasses.replace(bmc.settings, uuid=STRANGER))
+    with pytest.raises(Refused, match=f"another machine .*expected {STRANGER}"):
+        fencer.power_off(HOST, never)
+    with pytest.raises(Refused, match="another machine"):
+        fencer.read_power(HOST)
+    assert bmc.orders() == 0
+    assert bmc.power() == "on"
+
+
+def test_the_bmc_of_the_right_machine_is_obeyed(bmc: Bmc) -> None:
+    """Identity is compared by value: upper case and the byte orders of IPMI are no difference."""
+    fencer = devices(dataclasses.replace(bmc.settings, uuid=UUID))
+    fencer.power_off(HOST, never)
+    assert fencer.read_power(HOST) is Power.OFF
+
+
+def test_a_dead_bmc_is_unreachable(bmc: Bmc) -> None:
+    """Certainly nothing happened: that is different from not knowing, and from a refusal."""
+    bmc.vanish()
+    fencer = devices(bmc.settings)
+    with pytest.raises(Unreachable):
+        fencer.power_off(HOST, never)
+    with pytest.raises(Unreachable):
+        fencer.read_power(HOST)
+
+
+def test_an_order_without_an_answer_is_ambiguous(bmc: Bmc) -> None:
+    """The host may be off or not: only a later reading tells."""
+    bmc.hang_on_order()
+    with pytest.raises(Ambiguous):
+        devices(with_timeout(bmc.settings, 4.0)).power_off(HOST, never)
+    assert bmc.orders() >= 1
+
+
+def test_an_abort_ends_an_order_that_is_under_way(bmc: Bmc) -> None:
+    """A deposed leader must let go at once, whatever time the device would still have."""
+    bmc.hang_on_order()
+    with pytest.raises(Ambiguous, match="aborted after"):
+        devices(with_timeout(bmc.settings, 3600.0)).power_off(HOST, abort=lambda: bmc.orders() > 0)
+
+
+def test_nothing_is_sent_after_an_abort(bmc: Bmc) -> None:
+    """Deposed before it began: the new leader owns the host."""
+    with pytest.raises(Ambiguous, match="aborted before"):
+        devices(bmc.settings).power_off(HOST, abort=lambda: True)
+    assert bmc.orders() == 0
+
+
+def test_a_new_password_needs_no_restart(bmc: Bmc) -> None:
+    """Rotating the secrets of a thousand BMCs must not touch the daemon."""
+    fencer = devices(bmc.settings)
+    assert fencer.read_power(HOST) is Power.ON
+    bmc.change_password("changed")
+    assert bmc.settings.secret.file is not None
+    bmc.settings.secret.file.write_text("changed\n")
+    wait_until(lambda: answers(fencer))
+    assert fencer.read_power(HOST) is Power.ON
+
+
+def answers(fencer: Devices) -> bool:
+    try:
+        fencer.read_power(HOST)
+    except Unreachable:  # the simulator had to be started anew
+        return False
+    return True
+
+
+def test_a_password_that_others_can_read_is_not_used(bmc: Bmc) -> None:
+    """Loosened after the start: refused like any other wrong configuration, with the remedy."""
+    assert bmc.settings.secret.file is not None
+    bmc.settings.secret.file.chmod(0o644)
+    with pytest.raises(Refused, match="chmod 600"):
+        devices(bmc.settings).power_off(HOST, never)
+    assert bmc.orders() == 0
+
+
+def test_a_host_without_a_device_is_refused() -> None:
+    """Never an error of ours, and never a silent success."""
+    with pytest.raises(Refused, match=r"no power device.*fencing\.yaml"):
+        Devices(FencingConfig()).power_off("cn9", never)
+
+
+def test_a_reload_replaces_every_device(redfish: RedfishBmc) -> None:
+    """A changed fencing.yaml counts from the next use on."""
+    fencer = Devices(FencingConfig())
+    fencer.reload(FencingConfig(hosts={HOST: redfish.settings}))
+    assert fencer.hosts() == {HOST}
+    assert fencer.read_power(HOST) is Power.ON
+
+
+@pytest.mark.parametrize("kind", ["redfish", "scripted"])
+def test_a_device_serves_one_call_at_a_time(kind: str, request: pytest.FixtureRequest) -> None:
+    """BMCs have few sessions, and an off beside an on would have no meaning."""
+    double: RedfishBmc | ScriptedIpmitool = request.getfixturevalue(kind)
+    fencer = devices(with_timeout(double.settings, 120.0))
+    with ThreadPoolExecutor(8) as pool:
+        for reading in [pool.submit(fencer.read_power, HOST) for _ in range(8)]:
+            assert reading.result() is Power.ON
+    assert double.most_at_once == 1
+
+
+def test_a_call_that_waits_for_its_turn_gives_up_having_sent_nothing(redfish: RedfishBmc) -> None:
+    """Behind a device that hangs, the next order ends as Unreachable and not as Ambiguous."""
+    redfish.hang_on_order()
+    fencer = devices(with_timeout(redfish.settings, 3600.0))
+    let_go = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(fencer.power_off, HOST, let_go.is_set)
+        wait_until(lambda: redfish.orders() == 1)
+        fencer.reload(FencingConfig(hosts={HOST: with_timeout(redfish.settings, 0.2)}))
+        with pytest.raises(Unreachable, match="no order was sent"):
+            fencer.power_on(HOST, never)
+        let_go.set()
+        assert isinstance(first.exception(), Ambiguous)
+    assert redfish.orders() == 1
+
+
+def test_no_error_holds_a_password(bmc: Bmc) -> None:
+    """Errors are logged and shown."""
+    bmc.vanish()
+    with pytest.raises(Unreachable) as caught:
+        devices(bmc.settings).power_off(HOST, never)
+    assert PASSWORD not in repr(caught.value)
+
+
+def test_two_devices_are_used_side_by_side(scripted: ScriptedIpmitool) -> None:
+    """Hosts are fenced side by side: one that hangs must not hold up another."""
+    assert isinstance(scripted.settings, IpmiSettings)
+    scripted.hang_on_order()
+    other = dataclasses.replace(scripted.settings, host="cn2", address="127.0.0.2")
+    fencer = Devices(FencingConfig(hosts={HOST: with_timeout(scripted.settings, 3600.0), "cn2": other}))
+    let_go = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(fencer.power_off, HOST, let_go.is_set)
+        wait_until(lambda: scripted.orders() == 1)
+        assert fencer.read_power("cn2") is Power.ON
+        let_go.set()
+        assert isinstance(running.exception(), Ambiguous)
