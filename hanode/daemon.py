@@ -326,6 +326,8 @@ def measure(engine: Engine) -> None:
     metrics.in_office(status["leader"]["term"] if engine.leads and status else None)
     states = [host["state"] for host in status.get("hosts", {}).values()]
     metrics.incidents_open(state for state in states if state != HostState.WATCHED)
+    counts = status.get("instances", {})
+    metrics.instances_in_recovery(state for state, count in counts.items() for _ in range(count))
     if not engine.leads:  # the leader's narrator says them otherwise
         metrics.hosts_judged(())
         metrics.held_by(())

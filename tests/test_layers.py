@@ -24,8 +24,24 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 PURE = {
-    "__future__", "abc", "bisect", "collections", "copy", "dataclasses", "enum", "fnmatch", "functools", "heapq", "itertools", "math", "operator",
-    "re", "statistics", "string", "types", "typing",
+    "__future__",
+    "abc",
+    "bisect",
+    "collections",
+    "copy",
+    "dataclasses",
+    "enum",
+    "fnmatch",
+    "functools",
+    "heapq",
+    "itertools",
+    "math",
+    "operator",
+    "re",
+    "statistics",
+    "string",
+    "types",
+    "typing",
 }
 
 

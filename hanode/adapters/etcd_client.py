@@ -70,7 +70,7 @@ class Address:
         if scheme not in {"http", "https"} or not hosts or parts.path.strip("/") or parts.query:
             raise ConfigError(f"[journal] url: {url!r} is not like etcd3+http://h1:2379,h2:2379,h3:2379 (or etcd3+https://)")
         if "@" in parts.netloc:
-            raise ConfigError("[journal] url: no user or password in the URL; set [journal] user and password instead")
+            raise ConfigError("[journal] url: no user or password in the URL; set [journal] username and password_file instead")
         return cls(scheme, tuple(_with_port(host, url) for host in hosts))
 
 

@@ -31,10 +31,15 @@ class Scene:
 
 def brake(scene: Scene) -> tuple[Hold, ...]:
     """Every hold that holds now, the most fundamental first; empty when hosts may be shot."""
+    if scene.fleet is None and not scene.why_no_fleet:
+        return _FIRST_READ
     if scene.fleet is None:
         return (*_office(scene), Hold("NOVA_UNREADABLE", HoldKind.CONTROL_PLANE, scene.why_no_fleet, "Nova answers os-services again"))
     rules = (_office, _cell_unknown, _control_silent, _stale_together, _too_many)
     return tuple(hold for rule in rules for hold in rule(scene))
+
+
+_FIRST_READ = (Hold("FIRST_READ", HoldKind.DELAY, "Nova's services are being read for the first time", "the first answer"),)
 
 
 def _office(scene: Scene) -> Sequence[Hold]:

@@ -118,7 +118,7 @@ def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
 def _why_no_fleet(draft: Draft) -> str:
     reading = draft.snapshot.readings.get((WantKind.FLEET, ""))
     if reading is None:
-        return "Nova's services are not read yet"
+        return ""  # not read yet
     return reading.value.reason if isinstance(reading.value, Unknown) else "Nova's services were read too long ago"
 
 
@@ -164,7 +164,7 @@ def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
 def _suspected(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     verdict = verdict_of(draft, record.host)
     if verdict is Verdict.HEALTHY:
-        back_from_suspicion(draft, record, e)
+        back_from_suspicion(draft, record)
     elif verdict is Verdict.EXEMPT and not e.empty:
         draft.forget(record)
     else:

@@ -141,8 +141,7 @@ class Draft:
 
     def since(self, name: str) -> float:
         """When this wait began under this leader; it begins now if it had not. It ends by not being asked for."""
-        begun_s = self._waits.setdefault(name, self.timers.waits.get(name, self.now.s))
-        return begun_s
+        return self._waits.setdefault(name, self.timers.waits.get(name, self.now.s))
 
     def waited(self, name: str, needed_s: float) -> bool:
         due_s = self.since(name) + needed_s
@@ -242,8 +241,8 @@ class Draft:
             self.note(level, event, host, text)
         self._said[subject] = fact
 
-    def held(self, host: str, named: bool = False) -> Hold | None:
-        """The hold that forbids shooting this host now; a host that an operator named is free of storm holds."""
+    def held(self, named: bool = False) -> Hold | None:
+        """The hold that forbids shooting now; a host that an operator named is free of storm holds."""
         forbids = [h for h in self.holds if not (named and h.kind is HoldKind.STORM)]
         return forbids[0] if forbids else None
 

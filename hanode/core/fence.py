@@ -57,7 +57,7 @@ def read_table(draft: Draft, record: HostRecovery, host: Host, since_s: float, e
 def suspect(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     verdict = verdict_of(draft, record.host)
     prepare(draft, e.host)
-    if verdict is not Verdict.FAILED or draft.held(record.host, e.named):
+    if verdict is not Verdict.FAILED or draft.held(e.named):
         return
     busy = sorted(r.host for r in draft.records.values() if r.state is HostState.FENCING and not r.observe_only)
     if len(busy) >= draft.policy.max_fencing:
@@ -143,7 +143,7 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
 
 def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) -> None:
     policy = draft.policy
-    hold = draft.held(record.host, e.named)
+    hold = draft.held(e.named)
     # A host that shows life while an evacuation from it is open is shot nevertheless: two guests would write one disk.
     if hold or (verdict is not Verdict.FAILED and not record.is_open):
         why = f"hold {hold.name}: {hold.reason}" if hold else f"judged {verdict} now"

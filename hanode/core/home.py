@@ -18,7 +18,7 @@ from hanode.core.policy import MARKER
 AT_HOME = frozenset({InstanceState.PENDING, InstanceState.WAITING, InstanceState.SKIPPED, InstanceState.FAILED, InstanceState.STUCK})
 
 
-def back_from_suspicion(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+def back_from_suspicion(draft: Draft, record: HostRecovery) -> None:
     """SUSPECT and healthy again: a blip, or a reboot by itself after which Nova leaves its guests off.
 
     Right after a reboot Nova still shows the guests as before; so the host is watched for a while before it is believed.
@@ -106,7 +106,7 @@ def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         if record.powered_on:
             draft.act(Action(record.host, ActionKind.POWER_ON, record.incident), 60.0)
         return
-    waits_for = _blocked(draft, record, e)
+    waits_for = _blocked(draft, record)
     if waits_for:
         draft.note_once(Level.WARNING, "release-waits", record.host, f"release waits: {waits_for}", record.incident)
         return
@@ -120,10 +120,10 @@ def _failed_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
     to_do = any(i.state in TO_DO for i in record.instances.values())
     overdue = to_do and draft.waited(f"releasing/{record.incident}", draft.policy.boot_s)
     believable = booted or overdue or (to_do and e.reads_off)
-    return verdict_of(draft, record.host) is Verdict.FAILED and believable and not draft.held(record.host, e.named)
+    return verdict_of(draft, record.host) is Verdict.FAILED and believable and not draft.held(e.named)
 
 
-def _blocked(draft: Draft, record: HostRecovery, e: Evidence) -> str | None:
+def _blocked(draft: Draft, record: HostRecovery) -> str | None:
     """Why it may not be released yet; None when every condition of S7 is seen to hold."""
     begun_s = draft.since(f"releasing/{record.incident}")
     migrations = draft.migrations(record.host, 3.0, begun_s)

@@ -88,9 +88,9 @@ def exemption(e: Evidence) -> str | None:
         return f"forced down and not by us now ({whose}): to evacuate it type `hanode host evacuate {host.name}`"
     if e.record is None and ours and not service.disabled_reason.startswith(AGENT_DOWN_MARK):
         return f"disabled with our marker but without a record: to take it back type `hanode host release {host.name}`"
-    if service.status == "disabled" and not ours and not policy.protect_disabled:
-        if not service.disabled_reason.startswith("AUTO: "):
-            return f"disabled by somebody else ({service.disabled_reason or 'no reason given'})"
+    by_itself = service.disabled_reason.startswith("AUTO: ")  # libvirt's own doing
+    if service.status == "disabled" and not ours and not by_itself and not policy.protect_disabled:
+        return f"disabled by somebody else ({service.disabled_reason or 'no reason given'})"
     if e.empty and not e.lives:
         return "no instance on it that we would recover"
     return None
@@ -163,7 +163,9 @@ def _no_sign_of_life(e: Evidence) -> Judgement | None:
 
 
 def _suspect(e: Evidence) -> Judgement:
-    said = f"service silent for {e.silent_s:.0f} s, power {e.power.value if e.power else 'not read'}, "
+    said = f"service silent for {e.silent_s:.0f} s, power {e.power.value if e.power else 'not read yet'}, "
+    if e.probe is None and e.policy.probeable:
+        return Judgement(Verdict.SUSPECT, said + "probe not asked yet")
     if e.probe is None or e.probe.value == "unknown":
         return Judgement(Verdict.SUSPECT, said + "and no independent probe of it: it is not fenced without one")
     return Judgement(Verdict.SUSPECT, said + f"probe {e.probe.value}: not yet certain")

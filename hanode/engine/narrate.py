@@ -38,7 +38,9 @@ def line_of_outcome(outcome: Outcome) -> str | None:
     """Worth a line only when it did not simply succeed."""
     if outcome.result is Result.DONE:
         return None
-    return f"{outcome.action.host}: {outcome.action.kind} {outcome.action.instance_id} {outcome.result}: {outcome.detail} [{outcome.action.incident}]"
+    action = outcome.action
+    subject = f" {action.instance_id}" if action.instance_id else ""
+    return f"{action.host}: {action.kind}{subject} {outcome.result}: {outcome.detail} [{action.incident}]"
 
 
 def narrate(narrator: Narrator, decisions: Decisions) -> None:

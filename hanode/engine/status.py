@@ -16,7 +16,14 @@ QUIET = frozenset({Verdict.HEALTHY, Verdict.EXEMPT})
 
 
 def published(
-    decisions: Decisions, records: Mapping[str, HostRecovery], fleet: Fleet | None, policy: Policy, guard: Guard, node: str, now: Moment
+    decisions: Decisions,
+    records: Mapping[str, HostRecovery],
+    quarantined: Mapping[str, str],
+    fleet: Fleet | None,
+    policy: Policy,
+    guard: Guard,
+    node: str,
+    now: Moment,
 ) -> dict[str, Any]:
     hosts = fleet.hosts if fleet else {}
     return {
@@ -26,6 +33,8 @@ def published(
         "hosts": {name: _host(name, decisions, records, hosts, policy) for name in sorted({*hosts, *records})},
         "exempt": {name: j.reason for name, j in decisions.verdicts.items() if j.verdict is Verdict.EXEMPT},
         "needs_operator": sorted(name for name, r in records.items() if r.state is HostState.NEEDS_OPERATOR),
+        "quarantined": dict(quarantined),
+        "instances": dict(sorted(Counter(str(i.state) for r in records.values() for i in r.instances.values()).items())),
         "poll_s": policy.poll_s,
         "updated_at": now.at,
     }

@@ -85,7 +85,10 @@ class Engine:
 
     def _lead(self, term: Term) -> float:
         book = self._ledger.load()
-        term.outcomes += term.workers.outcomes()
+        fresh = term.workers.outcomes()
+        for outcome in fresh:
+            self._narrator.outcome(outcome)
+        term.outcomes += fresh
         snapshot = self._snapshot(term, book)
         now = self._clock.now()
         decisions = decide(snapshot, book.records, term.timers, self._policy, now)
@@ -98,8 +101,6 @@ class Engine:
         return min(decisions.wake_s, next_read_s)
 
     def _snapshot(self, term: Term, book: Book) -> Snapshot:
-        for outcome in term.outcomes:
-            self._narrator.outcome(outcome)
         now = self._clock.now()
         return Snapshot(
             readings=term.observer.readings(),
@@ -113,7 +114,8 @@ class Engine:
     def _commit(self, term: Term, decisions: Decisions, before: Records, now: Moment) -> None:
         records = _after(before, decisions)
         fleet = term.observer.fleet()
-        status = published(decisions, records, fleet, self._policy, term.guard, self._node, now)
+        quarantined = (decisions.roster or before.roster).quarantined
+        status = published(decisions, records, quarantined, fleet, self._policy, term.guard, self._node, now)
         news = self._news(term, status, now)
         self.status, self.summary = status, summary(status, records)
         if news is None and not (decisions.writes or decisions.closes or decisions.forgets or decisions.roster or decisions.answers):

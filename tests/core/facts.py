@@ -31,7 +31,14 @@ def evacuation(migration_id: str, status: str, target: str = "c2", instance_id: 
 
 
 def evidence(
-    silent_s: float = 0.0, power: str | None = None, probe: str | None = None, *, now_s: float = 1000.0, readings: int = 3, seen: bool = True, **changes: object
+    silent_s: float = 0.0,
+    power: str | None = None,
+    probe: str | None = None,
+    *,
+    now_s: float = 1000.0,
+    readings: int = 3,
+    seen: bool = True,
+    **changes: object,
 ) -> Evidence:
     """One host, seen up before, silent for so long, its device and probe saying the same `readings` times until now."""
 
@@ -39,7 +46,13 @@ def evidence(
         return Trace(value, now_s - 2.0 * (readings - 1) - 1, now_s - 1, readings) if value else None
 
     base = Evidence(
-        host=host(state="down" if silent_s >= 60 else "up"), beat=Beat("t0", now_s - silent_s, moved=True), looked_s=now_s, now_s=now_s,
-        policy=POLICY, roster=Roster(seen=frozenset({"c1"} if seen else ())), power=trace(power), probe=trace(probe),
+        host=host(state="down" if silent_s >= 60 else "up"),
+        beat=Beat("t0", now_s - silent_s, moved=True),
+        looked_s=now_s,
+        now_s=now_s,
+        policy=POLICY,
+        roster=Roster(seen=frozenset({"c1"} if seen else ())),
+        power=trace(power),
+        probe=trace(probe),
     )
     return replace(base, **changes)  # type: ignore[arg-type]

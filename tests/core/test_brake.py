@@ -15,7 +15,9 @@ from tests.core.facts import POLICY, host
 UP = (Service("1", "nova-conductor", "ctl1", "up"), Service("2", "nova-scheduler", "ctl1", "up"))
 
 
-def scene(verdicts: dict[str, Verdict], control: tuple[Service, ...] = UP, records: dict[str, HostRecovery] | None = None, **changes: object) -> Scene:
+def scene(
+    verdicts: dict[str, Verdict], control: tuple[Service, ...] = UP, records: dict[str, HostRecovery] | None = None, **changes: object
+) -> Scene:
     fleet = Fleet({name: host(name) for name in verdicts}, control)
     judged = {name: Judgement(verdict, "as given") for name, verdict in verdicts.items()}
     base = Scene(fleet, "", judged, Records(records or {}, Roster(seen=frozenset(verdicts))), POLICY, in_office_s=1000.0)

@@ -43,8 +43,16 @@ HELD_BY_BUS = Roster(seen=frozenset({"c1"}), held={"c1": "control-plane:STALE_TO
         ("a vCenter proxy", evidence(500, power="off", host=host(hypervisor="VMware vCenter Server")), Verdict.EXEMPT),
         ("an operator forced it down", evidence(500, power="off", host=host(state="down", forced_down=True)), Verdict.EXEMPT),
         ("an operator disabled it", evidence(500, power="off", host=host(status="disabled", disabled_reason="disk swap")), Verdict.EXEMPT),
-        ("libvirt disabled it by itself", evidence(500, power="off", host=host(status="disabled", disabled_reason="AUTO: lost libvirt")), Verdict.FAILED),
-        ("our own marker does not exempt a host that we watch", evidence(500, power="off", host=host(status="disabled", disabled_reason="hanode: agent-down")), Verdict.FAILED),
+        (
+            "libvirt disabled it by itself",
+            evidence(500, power="off", host=host(status="disabled", disabled_reason="AUTO: lost libvirt")),
+            Verdict.FAILED,
+        ),
+        (
+            "our own marker does not exempt a host that we watch",
+            evidence(500, power="off", host=host(status="disabled", disabled_reason="hanode: agent-down")),
+            Verdict.FAILED,
+        ),
     ],
 )
 def test_verdict(why: str, given: Evidence, verdict: Verdict) -> None:

@@ -410,6 +410,15 @@ def test_a_restored_journal_does_not_take_an_old_guard_for_its_own(ledger: Ledge
     assert not ledger.epoch_stands(guard)
 
 
+def test_a_renewal_needs_the_epoch_and_the_last_renewal_as_seen(ledger: Ledger, guard: Guard, space: Space) -> None:
+    """Each alone stops it: another epoch, or a renewal that came in between."""
+    seen = ledger.read_standing()
+    stale = replace(guard, revision=guard.revision + 1)
+    assert not ledger.renew(stale, seen, Renewal(1, "owner-1", 1, "T", 15.0))
+    assert ledger.renew(guard, seen, Renewal(1, "owner-1", 1, "T", 15.0))
+    assert not ledger.renew(guard, seen, Renewal(1, "owner-1", 2, "T", 15.0))
+
+
 def test_of_two_candidates_with_the_same_view_one_takes_office(space: Space) -> None:
     one, two = Ledger(MemoryJournal(space), CLOUD), Ledger(MemoryJournal(space), CLOUD)
     seen = one.read_standing()

@@ -32,11 +32,14 @@ class World:
 
 
 class NodeClock:
+    """`stood_s`: how long it stood still together with its machine."""
+
     def __init__(self, world: World, zero_s: float) -> None:
         self._world, self._zero_s = world, zero_s
+        self.stood_s = 0.0
 
     def now(self) -> Moment:
-        return Moment(self._world.s + self._zero_s, f"T{self._world.s}")
+        return Moment(self._world.s + self._zero_s - self.stood_s, f"T{self._world.s}")
 
 
 class FairLock:
@@ -178,6 +181,24 @@ def test_a_candidate_waits_a_whole_ttl_from_its_own_first_look(world: World, nod
     assert not second.tick()
     world.s += 0.2
     assert second.tick()
+
+
+def test_a_renewal_between_look_and_take_wins(world: World, nodes: tuple[Node, Node]) -> None:
+    """A machine whose clock stood still believes to be in time. Its renewal makes the candidate's take-over fail."""
+    first, second = nodes
+    assert first.tick()
+    second.tick()
+    world.s += TTL_S + 1
+    first.clock.stood_s = TTL_S + 1
+    world.lock = None
+
+    def wake() -> None:
+        assert first.tick()
+
+    second.fault = once("before", "commit", wake)
+    assert not second.tick()
+    assert second.office.why_not == "another was faster to take office"
+    assert first.leads
 
 
 def test_the_longer_ttl_counts_while_two_configurations_are_in_use(world: World) -> None:
@@ -496,11 +517,11 @@ class LiedTo(Node):
         assert guard.revision == newest, "an act was proven under an epoch that is not the newest"
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_never_two_in_office(seed: int) -> None:
     """Pauses longer than the TTL anywhere, lying locks, lost answers, requests that arrive minutes late."""
     chaos = Chaos(seed)
-    chaos.run(400)
+    chaos.run(300)
     assert chaos.terms > 3, "the chaos must let somebody lead, or it shows nothing"
 
 

@@ -42,8 +42,8 @@ def test_an_instance_on_volumes_needs_no_domain() -> None:
 
 def test_swap_or_ephemeral_disk_of_a_volume_booted_instance_is_local() -> None:
     """It would come back empty elsewhere."""
-    for local in ({"swap_mb": 512}, {"ephemeral_gb": 1}):
-        assert isinstance(survival(instance(image_id="", **local), RBD, StorageDomain("B", "rbd")), Lost)
+    for local in (instance(image_id="", swap_mb=512), instance(image_id="", ephemeral_gb=1)):
+        assert isinstance(survival(local, RBD, StorageDomain("B", "rbd")), Lost)
 
 
 def test_a_share_is_asked_for_with_the_call_that_nova_refuses_where_it_is_not_mounted() -> None:
