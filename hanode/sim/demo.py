@@ -36,7 +36,13 @@ Published = Callable[[], Mapping[str, Any] | None]
 """What the leader says of itself; None while nobody has said anything."""
 
 STATE_STYLES = {
-    "HEALTHY": "green", "SUSPECT": "yellow", "FAILED": "bold red", "HELD": "magenta", "AGENT_DOWN": "yellow", "EXEMPT": "dim", "UNKNOWN": "dim",
+    "HEALTHY": "green",
+    "SUSPECT": "yellow",
+    "FAILED": "bold red",
+    "HELD": "magenta",
+    "AGENT_DOWN": "yellow",
+    "EXEMPT": "dim",
+    "UNKNOWN": "dim",
 }
 
 
@@ -167,13 +173,22 @@ class Play:
         return text.append(f"brake: {holds}" if holds else "brake: released", "yellow" if holds else "green")
 
     def _hosts(self) -> Table:
-        table = Table("host", "storage", "power", "verdict", "recovery", "guests", title="8 compute hosts, real Redfish, simulated Nova", expand=True)
+        table = Table(
+            "host", "storage", "power", "verdict", "recovery", "guests", title="8 compute hosts, real Redfish, simulated Nova", expand=True
+        )
         for name, host in sorted(self.truth.get("hosts", {}).items()):
             said = self.status.get("hosts", {}).get(name, {})
             verdict = said.get("verdict", "?")
             state = said.get("state", "")
             power = Text("on", "green") if host["powered"] else Text("OFF", "bold red")
-            table.add_row(name, host["domain"], power, Text(verdict, STATE_STYLES.get(verdict, "")), "" if state == "WATCHED" else state, str(len(host["running"])))
+            table.add_row(
+                name,
+                host["domain"],
+                power,
+                Text(verdict, STATE_STYLES.get(verdict, "")),
+                "" if state == "WATCHED" else state,
+                str(len(host["running"])),
+            )
         return table
 
     def _instances(self) -> Panel:
@@ -183,7 +198,10 @@ class Play:
             mark = Text("back", "bold green") if key in self.home else Text(now["task_state"] or "waits", "yellow")
             table.add_row(was["name"], was["vm_state"], now["host"], mark)
         bar = ProgressBar(total=max(1, len(self.before)), completed=len(self.home))
-        return Panel(Group(table, bar), title=f"{len(self.home)} of {len(self.before)} instances of {VICTIM} are back" if self.before else "instances")
+        return Panel(
+            Group(table, bar),
+            title=f"{len(self.home)} of {len(self.before)} instances of {VICTIM} are back" if self.before else "instances",
+        )
 
 
 def _is_back(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

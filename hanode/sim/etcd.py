@@ -18,13 +18,13 @@ from pathlib import Path
 START_LIMIT_S = 60.0
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0, what: str = "the condition", every_s: float = 0.02) -> None:
     """Wait for a condition with a generous limit; the limit says that something is broken, never that it is slow."""
     until_s = time.monotonic() + timeout_s
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < until_s, f"{what} did not come true within {timeout_s} s"
-        pause.wait(0.02)
+        pause.wait(every_s)
 
 
 def etcd_binary() -> str | None:

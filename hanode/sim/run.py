@@ -96,8 +96,13 @@ class Simulation:
         clock, cloud = SimClock(node), SimCloud(node)
         ledger = Ledger(SimJournal(node, MemoryJournal(self.space), self.story.commits), cloud.identity())
         office = Office(
-            ledger, SimLeadership(node, self._lock), clock, node=node.name, ttl_s=self.policy.lease_ttl_s,
-            margin_s=self.policy.lease_ttl_s / 5, owner_factory=lambda: f"{node.name}.{node.boots}.{len(self.story.commits)}",
+            ledger,
+            SimLeadership(node, self._lock),
+            clock,
+            node=node.name,
+            ttl_s=self.policy.lease_ttl_s,
+            margin_s=self.policy.lease_ttl_s / 5,
+            owner_factory=lambda: f"{node.name}.{node.boots}.{len(self.story.commits)}",
         )
         narrator = StoryNarrator(self.story, node.name)
         engine = Engine(

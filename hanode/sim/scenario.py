@@ -124,13 +124,18 @@ def _violations(stage: Stage, before: Mapping[str, Was]) -> Iterator[Violation]:
     simulation, world, policy = stage.simulation, stage.world, stage.policy
     recoveries = simulation.recoveries()
     shot_alive = [h for a in world.nova.aggregates() if a.name in policy.fence_living_aggregates for h in sorted(a.hosts)]
-    yield from judge(simulation.evidence(confirmed=frozenset(stage.said_dead), may_be_fenced_alive=frozenset(shot_alive)))
+    yield from judge(simulation.evidence(confirmed=_confirmed(simulation), may_be_fenced_alive=frozenset(shot_alive)))
     yield from accounted(world, before, recoveries)
     placeable = [instance_id for instance_id, was in before.items() if was.name not in stage.left_behind]
     yield from all_recovered(world, before, placeable, recoveries)
     for instance_id, was in sorted(before.items()):
         if was.name in stage.left_behind and not list(all_recovered(world, before, [instance_id], ())):
             yield Violation("scenario", world.now_s, f"{was.name} is called left-behind, and is as it was before")
+
+
+def _confirmed(simulation: Simulation) -> frozenset[str]:
+    """Hosts that a person said were dead, and was believed: what follows rests on that person."""
+    return frozenset(a.command.host for a in simulation.book().answers if a.accepted and a.command.verb == "confirm-fenced")
 
 
 # --------------------------------------------------------------------------- the account

@@ -29,7 +29,6 @@ class Stage:
         self.start_s = 0.0
         self.without_device: set[str] = set()
         self.left_behind: dict[str, str] = {}
-        self.said_dead: set[str] = set()
         self.until_s: float | None = None
         self.declared: dict[Domain, list[str]] = {}
         self._policy = {"mode": "act"}

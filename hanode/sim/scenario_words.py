@@ -147,10 +147,7 @@ def _live_migration_ends(stage: Stage, server: str, status: str) -> None:
 
 
 def _operator(stage: Stage, verb: str, host: str, why: str, server: str = "") -> None:
-    if verb == "confirm-fenced":
-        stage.said_dead.add(host)
-    more = {"instance_id": stage.server_id(server)} if server else {}
-    stage.simulation.command(verb, host, why, **more)
+    stage.simulation.command(verb, host, why, instance_id=stage.server_id(server) if server else "")
 
 
 def _kill(stage: Stage, daemon: str, **options: float) -> None:

@@ -21,47 +21,33 @@ from hanode.sim.etcd import EtcdCluster, etcd_binary, wait_until
 
 START_LIMIT_S = 60.0
 
-DAEMON_CONF = """\
-[DEFAULT]
-mode = act
-host_id = {name}
-cluster_id = demo
-[keystone]
-auth_url = {auth_url}
-username = {username}
-password = {password}
-project_name = {project}
-region_name = {region}
-interface = {interface}
-timeout_s = 5
-[journal]
-url = {journal}
-timeout_s = 1
-[office]
-lease_ttl_s = 5
-[detection]
-report_interval_s = {report_interval_s}
-fence_after_s = {fence_after_s}
-[fencing]
-config_file = {directory}/fencing.yaml
-config_dir = {directory}/fencing.d
-reading_gap_s = 1
-timeout_s = 10
-[probe]
-kind = tcp
-port = {probe_port}
-banner = {banner}
-timeout_s = 1
-[evacuation]
-repost_settle_s = 20
-accept_lag_s = 10
-follow_s = 0.5
-max_at_once = 16
-max_per_domain = 16
-[metrics]
-port = 0
-{more}
-"""
+Settings = Mapping[str, Mapping[str, object]]
+"""Groups of hanode.conf with their options."""
+
+QUICK: Settings = {
+    "DEFAULT": {"mode": "act", "cluster_id": "demo"},
+    "keystone": {"timeout_s": 5},
+    "journal": {"timeout_s": 1},
+    "office": {"lease_ttl_s": 5},
+    "fencing": {"reading_gap_s": 1, "timeout_s": 10},
+    "probe": {"kind": "tcp", "timeout_s": 1},
+    "evacuation": {"repost_settle_s": 20, "accept_lag_s": 10, "follow_s": 0.5, "max_at_once": 16, "max_per_domain": 16},
+    "metrics": {"port": 0},
+}
+"""What fits the pace of the embedded cloud."""
+
+
+def ini(settings: Settings) -> str:
+    return "".join(f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in options.items()) for group, options in settings.items())
+
+
+def over(first: Settings, *others: Settings) -> Settings:
+    """The options of all of them, later ones winning."""
+    made = {group: dict(options) for group, options in first.items()}
+    for other in others:
+        for group, options in other.items():
+            made.setdefault(group, {}).update(options)
+    return made
 
 
 class Process:
@@ -75,7 +61,13 @@ class Process:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
-                self._arguments, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=scrubbed(), cwd=self._directory, start_new_session=True
+                self._arguments,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=scrubbed(),
+                cwd=self._directory,
+                start_new_session=True,
             )
 
     @property
@@ -115,22 +107,30 @@ def scrubbed() -> dict[str, str]:
 
 
 class Stage:
-    """`daemons` unmodified `hanode run` processes, by name d1, d2, ...; `journal` is the url that they share."""
+    """`daemons` unmodified `hanode run` processes, by name d1, d2, ...; `journal` is the url that they share.
+
+    `members` of etcd; 0 of them means sqlite. `settings` are those of every daemon, over QUICK.
+    """
 
     def __init__(
-        self, directory: Path, daemons: int = 3, members: int = 1, hosts: int = 8, servers: int = 40, domains: int = 2,
-        conf: Mapping[str, str] | None = None, more: str = "",
+        self,
+        directory: Path,
+        daemons: int = 3,
+        members: int = 1,
+        hosts: int = 8,
+        servers: int = 40,
+        domains: int = 2,
+        settings: Settings | None = None,
     ) -> None:
         self.directory = directory
-        self._conf, self._more = dict(conf or {}), more
-        self.etcd = EtcdCluster(directory / "etcd", members) if etcd_binary() else None
-        # Without an etcd there is nothing that several daemons could agree in.
-        self._names = [f"d{number}" for number in range(1, (daemons if self.etcd else 1) + 1)]
+        self._settings = settings or {}
+        self.etcd = EtcdCluster(directory / "etcd", members) if members and etcd_binary() else None
+        # Without the etcd that was asked for there is nothing that several daemons could agree in.
+        self._names = [f"d{number}" for number in range(1, (daemons if self.etcd or not members else 1) + 1)]
         self.journal = self.etcd.url if self.etcd else f"sqlite://{directory}/journal.db"
-        self._cloud = Process("cloud", [
-            sys.executable, "-m", "hanode.sim.cloud", "--hosts", str(hosts), "--servers", str(servers), "--domains", str(domains),
-            "--state-file", str(directory / "cloud.json"),
-        ], directory)
+        sizes = {"--hosts": hosts, "--servers": servers, "--domains": domains, "--state-file": directory / "cloud.json"}
+        arguments = [str(word) for pair in sizes.items() for word in pair]
+        self.cloud = Process("cloud", [sys.executable, "-m", "hanode.sim.cloud", *arguments], directory)
         self.daemons: dict[str, Process] = {}
         self._http = requests.Session()
         self._http.trust_env = False
@@ -148,31 +148,40 @@ class Stage:
         self.close()
 
     def open(self) -> None:
-        self._cloud.start()
+        self.cloud.start()
         if self.etcd is not None:
             self.etcd.__enter__()
         state = self.directory / "cloud.json"
-        wait_until(lambda: state.exists() or not self._cloud.runs, START_LIMIT_S, "the embedded cloud")
-        assert state.exists(), f"the embedded cloud did not start: see {self._cloud.log}"
+        wait_until(lambda: state.exists() or not self.cloud.runs, START_LIMIT_S, "the embedded cloud")
+        assert state.exists(), f"the embedded cloud did not start: see {self.cloud.log}"
         self.facts = json.loads(state.read_text())
         fencing = self.directory / "fencing.yaml"
         fencing.touch(mode=0o600)
         fencing.write_text(self.facts["fencing_yaml"])
         for name in self._names:
-            self.daemons[name] = self._daemon(name)
+            self.daemons[name] = self.daemon(name)
             self.daemons[name].start()
 
-    def _daemon(self, name: str) -> Process:
-        interval_s = self.facts["report_interval_s"]
-        values = {
-            **self.facts["credentials"], "name": name, "journal": self.journal, "report_interval_s": interval_s, "fence_after_s": 4 * interval_s,
-            "directory": self.directory, "probe_port": self.facts["probe"]["port"], "banner": self.facts["probe"]["banner"], "more": self._more,
-            **self._conf,
-        }
+    def daemon(self, name: str, settings: Settings | None = None) -> Process:
+        """One more daemon with its configuration file; not started yet, and ended by whoever asked for it."""
         conf = self.conf_file(name)
         conf.touch(mode=0o600)
-        conf.write_text(DAEMON_CONF.format(**values))
+        conf.write_text(ini(self.settings(name, settings)))
         return Process(name, [sys.executable, "-m", "hanode", "run", "--config-file", str(conf)], self.directory)
+
+    def settings(self, name: str, settings: Settings | None = None) -> Settings:
+        """Everything in the configuration file of a daemon; known once the cloud runs."""
+        credentials, interval_s = dict(self.facts["credentials"]), self.facts["report_interval_s"]
+        keystone = {"project_name": credentials.pop("project"), "region_name": credentials.pop("region"), **credentials}
+        found: Settings = {
+            "DEFAULT": {"host_id": name},
+            "keystone": keystone,
+            "journal": {"url": self.journal},
+            "detection": {"report_interval_s": interval_s, "fence_after_s": 4 * interval_s},
+            "fencing": {"config_file": self.directory / "fencing.yaml", "config_dir": self.directory / "fencing.d"},
+            "probe": {"port": self.facts["probe"]["port"], "banner": self.facts["probe"]["banner"]},
+        }
+        return over(QUICK, found, self._settings, settings or {})
 
     def conf_file(self, name: str) -> Path:
         return self.directory / f"{name}.conf"
@@ -182,7 +191,7 @@ class Stage:
             daemon.close()
         if self.etcd is not None:
             self.etcd.__exit__()
-        self._cloud.close()
+        self.cloud.close()
         self._http.close()
 
     # ------------------------------------------------------------------ the truth

@@ -25,7 +25,7 @@ from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.fencing.secret import Secret
 
 HOST = "cn1"
-PASSWORD = "fifteen letters"  # IPMI knows at most 20 bytes, and the simulator 16
+PASSWORD = "fifteen-letters"  # the simulator takes at most 16, and no spaces
 UUID = "4c4c4544-0042-3510-8052-b4c04f4d4732"
 STRANGER = "11111111-2222-3333-4444-555555555555"
 SYSTEM = "/redfish/v1/Systems/1"
@@ -181,14 +181,16 @@ def _handler(bmc: RedfishBmc) -> type[BaseHTTPRequestHandler]:
             text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
             bmc.enter(method, self.path, login)
-            try:
-                if method in bmc.hangs:
-                    bmc.released.wait()
-                    self.close_connection = True
-                    return
-                self._reply(*bmc.answer(method, self.path, login, json.loads(text) if text else None))
-            finally:
-                bmc.leave()
+            hangs = method in bmc.hangs
+            answer = None if hangs else bmc.answer(method, self.path, login, json.loads(text) if text else None)
+            if hangs:
+                bmc.released.wait()
+            # Before the reply is written: its reader may come back at once.
+            bmc.leave()
+            if answer is None:
+                self.close_connection = True
+            else:
+                self._reply(*answer)
 
         def _reply(self, status: int, content: object) -> None:
             body = b"" if content is None else json.dumps(content).encode()

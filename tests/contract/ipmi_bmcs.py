@@ -177,6 +177,9 @@ class SimulatedIpmi:
             ["ipmi_sim", "-n", "-c", "lan.conf", "-f", "board.emu", "-s", "state"], cwd=self.directory,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
 
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
     def power(self) -> str:
         return {"0": "off", "1": "on"}[(self.directory / "power").read_text().strip()]
 
@@ -200,7 +203,7 @@ class SimulatedIpmi:
         (self.directory / "fault").write_text("hang")
 
     def stop(self) -> None:
-        if self._process.poll() is None:
+        if self.runs():
             os.killpg(self._process.pid, signal.SIGKILL)  # with a chassis script that may be sleeping
             self._process.wait()
 

@@ -15,7 +15,7 @@ import fakeredis
 from hanode.adapters.etcd_client import Access
 from hanode.adapters.journal import open_journal
 from hanode.adapters.journal.redis import RedisJournal
-from hanode.ports import Journal
+from hanode.ports import Entry, Journal, Transaction
 from hanode.sim.journal import MemoryJournal, Space
 
 Opener = Callable[[], Journal]
@@ -24,6 +24,21 @@ Opener = Callable[[], Journal]
 CLUSTER_ID = "test"
 PATIENT = Access(timeout_s=30.0)
 """On a loaded machine nothing may fail for being slow."""
+
+CREATE = Transaction({"key": 0}, {"key": "value"})
+
+
+def put(journal: Journal, **values: str) -> None:
+    assert journal.commit(Transaction({}, values))
+
+
+def entry(journal: Journal, key: str) -> Entry | None:
+    return next((found for found in journal.read(key) if found.key == key), None)
+
+
+def revision(journal: Journal, key: str) -> int:
+    found = entry(journal, key)
+    return found.revision if found else 0
 
 
 def memory() -> Opener:
@@ -98,11 +113,18 @@ class RudeServer:
 def _read_request(connection: socket.socket) -> None:
     data = b""
     while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
+        data += _received(connection)
     head, _, body = data.partition(b"\r\n\r\n")
     length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     while len(body) < length:
-        body += connection.recv(65536)
+        body += _received(connection)
+
+
+def _received(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionResetError("the client went away")
+    return data
 
 
 @contextlib.contextmanager

@@ -22,7 +22,12 @@ from tests.contract.conftest import fresh_cluster_id
 from tests.contract.etcd_cluster import EtcdCluster, wait_until
 from tests.contract.journals import PATIENT, RudeServer, closed_port
 
-TTL_S = 3.0
+TTL_S = 60.0
+"""So long that no lease ends by itself in a test, however slow the machine is."""
+
+SHORT_TTL_S = 3.0
+"""For the other process, whose lease has to end."""
+
 Candidate = Callable[[str], Leadership]
 
 
@@ -276,7 +281,7 @@ class Holder:
 
 
 def _main(url: str, cluster_id: str) -> None:
-    leadership = open_leadership(url, cluster_id, "holder", TTL_S, PATIENT)
+    leadership = open_leadership(url, cluster_id, "holder", SHORT_TTL_S, PATIENT)
     pause = threading.Event()
     until_s = time.monotonic() + 120  # an orphan ends by itself
     while time.monotonic() < until_s:

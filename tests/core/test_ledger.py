@@ -8,40 +8,14 @@ from dataclasses import replace
 import pytest
 
 from hanode.core.decisions import Closed
-from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import Answer, Before, Command, HostRecovery, InstanceRecovery, Proof, ProofKind, Roster
+from hanode.core.model import Answer, HostRecovery, Roster
 from hanode.engine import codec
-from hanode.engine.codec import CorruptEntry, Epoch, NewerSchema, Renewal
+from hanode.engine.codec import CorruptEntry, Epoch, Renewal
 from hanode.engine.ledger import ANSWERS_KEPT, BYTES_LIMIT, KEYS_LIMIT, ForeignJournal, Guard, Ledger, packed
 from hanode.errors import Ambiguous, Deposed, JournalConflict, Refused, Unreachable
 from hanode.ports import Entry, Transaction
 from hanode.sim.journal import MemoryJournal, Space
-
-CLOUD = "https://keystone.example/v3 RegionOne"
-
-
-class Counting(MemoryJournal):
-    """Remembers the transactions, and loses the answers it is told to lose."""
-
-    def __init__(self, space: Space) -> None:
-        super().__init__(space, self._fault)
-        self.committed: list[Transaction] = []
-        self.raise_before: Exception | None = None
-        self.raise_after: Exception | None = None
-
-    def commit(self, transaction: Transaction) -> bool:
-        self.committed.append(transaction)
-        return super().commit(transaction)
-
-    def _fault(self, moment: str, operation: str) -> None:
-        if operation != "commit":
-            return
-        if moment == "before" and self.raise_before is not None:
-            error, self.raise_before = self.raise_before, None
-            raise error
-        if moment == "after" and self.raise_after is not None:
-            error, self.raise_after = self.raise_after, None
-            raise error
+from tests.core.ledgers import CLOUD, Counting, command, recovery, take_office
 
 
 @pytest.fixture
@@ -62,86 +36,6 @@ def ledger(journal: Counting) -> Ledger:
 @pytest.fixture
 def guard(ledger: Ledger) -> Guard:
     return take_office(ledger)
-
-
-def take_office(ledger: Ledger, owner: str = "owner-1") -> Guard:
-    seen = ledger.read_standing()
-    term = seen.epoch.term + 1 if seen.epoch else 1
-    guard = ledger.take_office(seen, Epoch(term, owner, "n1", "T0"), Renewal(term, owner, 0, "T0", 15.0))
-    assert guard is not None
-    ledger.load()
-    return guard
-
-
-def recovery(host: str, instances: int = 2, reason: str = "fell silent", padding: str = "") -> HostRecovery:
-    table = {f"{host}-{number:05}": instance(f"{host}-{number:05}", padding) for number in range(instances)}
-    return HostRecovery(host, f"{host}@1", HostState.FENCING, reason, "T1", instances=table)
-
-
-def instance(instance_id: str, padding: str = "") -> InstanceRecovery:
-    before = Before("active", "running", False)
-    return InstanceRecovery(
-        instance_id, f"größe {padding}", InstanceState.REQUESTED, "", before, resources={"VCPU": 2}, baseline=("m1",), attempt=1
-    )
-
-
-def command(command_id: str) -> Command:
-    return Command(command_id, "confirm-fenced", "c1", "ada", "I pulled the plug", "T2", 600.0, "c1@1", 1)
-
-
-# --------------------------------------------------------------------------- texts
-
-
-def test_a_record_is_read_as_it_was_written() -> None:
-    """Types included: an enum that came back as a string would match no case of a decision."""
-    record = replace(
-        recovery("c1"), proof=Proof(ProofKind.DEVICE, "off twice", "T3"), instances_read=True
-    )
-    back = codec.from_text(HostRecovery, "recovery/c1", codec.to_text(record))
-    assert back == record
-    assert isinstance(back.state, HostState)
-    assert isinstance(back.proof, Proof)
-    assert isinstance(back.proof.kind, ProofKind)
-
-
-def test_equal_records_give_equal_text() -> None:
-    """An ambiguous write is recognised by its text."""
-    one, two = Roster(frozenset({"b", "a"}), {"x": "1", "y": "2"}), Roster(frozenset({"a", "b"}), {"y": "2", "x": "1"})
-    assert codec.to_text(one) == codec.to_text(two)
-    assert codec.from_text(Roster, "roster", codec.to_text(one)) == one
-
-
-def test_fields_of_a_later_release_with_the_same_schema_are_ignored() -> None:
-    """Within a schema a newer daemon may add what an older one can do without."""
-    text = codec.to_text(Roster()).replace('{"held"', '{"colour":"blue","held"')
-    assert codec.from_text(Roster, "roster", text) == Roster()
-
-
-def test_a_newer_schema_stands_this_version_down() -> None:
-    """Guessing at what a newer version promised could evacuate an instance twice."""
-    with pytest.raises(NewerSchema, match=r"recovery/c1.*upgrade this node"):
-        codec.from_text(HostRecovery, "recovery/c1", codec.to_text(recovery("c1")).replace('"schema":1', '"schema":2'))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        "{}",
-        '{"schema":"1"}',
-        '{"schema":1}',
-        codec.to_text(recovery("c1")).replace("FENCING", "DANCING"),
-        codec.to_text(recovery("c1")).replace('"attempt":1', '"attempt":"1"'),
-        codec.to_text(recovery("c1")).replace('"baseline":["m1"]', '"baseline":"m1"'),
-        codec.to_text(recovery("c1")).replace('"instances_read":false', '"instances_read":"false"'),
-    ],
-)
-def test_a_corrupt_text_names_its_key_and_the_remedy(text: str) -> None:
-    """A wrong type is never bent into a right one."""
-    with pytest.raises(CorruptEntry, match=r"recovery/c1 cannot be read .*restore it"):
-        codec.from_text(HostRecovery, "recovery/c1", text)
 
 
 # --------------------------------------------------------------------------- reading

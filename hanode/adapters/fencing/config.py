@@ -216,7 +216,7 @@ def _url(section: Section) -> str:
         raise section.wrong("url", "must be https://ADDRESS[:PORT] and no more; the path belongs into 'system'")
     if url.username or url.password:
         raise section.wrong("url", "must not hold a login; use username and password_file")
-    return text.lower()
+    return text.lower().removesuffix(":443" if url.scheme == "https" else ":80")
 
 
 def _system(section: Section) -> str:

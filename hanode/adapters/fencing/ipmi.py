@@ -27,7 +27,7 @@ NO_SESSION = "Unable to establish"
 # Said while the session is made: login, privilege or cipher are wrong. A BMC without a free session says it there too.
 LOGIN = re.compile(r"^.*(?:RAKP|open session response|Session Privilege).*$", re.MULTILINE)
 BUSY = "insufficient resources"
-ANSWER = re.compile(r"^.* failed: (.+)$", re.MULTILINE)
+ANSWER = re.compile(r"^(?:Set Chassis Power Control to \S+|Get Chassis Power Status|Get .*GUID.*) failed: (.+)$", re.MULTILINE)
 WRONG_STATE = "Command not supported in present state"
 # Only completion codes after which the BMC certainly did nothing; others, as "Timeout", stay ambiguous.
 NOTHING_DONE = frozenset({
