@@ -7,6 +7,7 @@ journal tells the next leader everything that it needs.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import logging
 import queue
 import re
@@ -33,7 +34,7 @@ from hanode.adapters.openstack import OpenStackCloud
 from hanode.adapters.probes import Probes, ProbeSettings
 from hanode.adapters.systemd import Systemd
 from hanode.conf import build
-from hanode.core.decisions import Decisions, Level, Note
+from hanode.core.decisions import Decisions, Level, Note, Verdict
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, Outcome
 from hanode.core.policy import Policy
@@ -114,6 +115,7 @@ class Daemon:
         self._stopping = False
         self._hung_up = False
         self._said = ""
+        self._strays: frozenset[str] = frozenset()  # hosts of fencing.yaml that were said to be unknown to Nova
 
     # ------------------------------------------------------------------ asked from outside
 
@@ -141,14 +143,18 @@ class Daemon:
             return 0
         parts.engine.wake = self._bell.ring
         metrics.mode_is(parts.policy.mode)
+        defect: HanodeError | None = None
         try:
             self._tick_until_stopped(parts)
         except HanodeError as error:  # the world's trouble never comes here: this is for people to mend
-            LOG.critical("hanode stands down: %s", error)
-            return WRONG_CONFIGURATION if isinstance(error, ForeignJournal) else 1
+            defect = error
         finally:
             self._hand_over(parts)
-        return 0
+        if defect is None:
+            return 0
+        # Not in the handler, here and below: oslo.log would write the exception once more at the end of the line.
+        LOG.critical("hanode stands down: %s", defect)
+        return WRONG_CONFIGURATION if isinstance(defect, ForeignJournal) else 1
 
     def _tick_until_stopped(self, parts: Parts) -> None:
         tell = self._systemd.ready
@@ -162,13 +168,14 @@ class Daemon:
             metrics.ticked(time.monotonic() - began_s)
             measure(parts.engine)
             self._log_changes(parts.engine)
+            self._log_strays(parts)
             self._tell(tell, parts.engine.summary)
             tell = self._systemd.alive
             self._bell.wait(min(wait_s, self._systemd.watchdog_s / 3) if self._systemd.watchdog_s else wait_s)
 
     def _log_changes(self, engine: Engine) -> None:
         """Whether we lead, and what keeps us from our work: said when it changes, seconds aside."""
-        said = engine.trouble or ("leads" if engine.leads else re.sub(r"\d+", "N", engine.summary))
+        said = "leads" if engine.leads and not engine.trouble else re.sub(r"[\d.]+", "N", engine.trouble or engine.summary)
         if said == self._said:
             return
         self._said = said
@@ -176,6 +183,19 @@ class Daemon:
             LOG.warning("in trouble, trying again: %s", engine.trouble)
         else:
             LOG.info("%s", engine.summary)
+
+    def _log_strays(self, parts: Parts) -> None:
+        """A power device of a host that Nova does not know protects nobody: mostly a typing error. Said once for each."""
+        known = parts.engine.status.get("hosts", {})
+        if all(host.get("verdict", Verdict.UNKNOWN) == Verdict.UNKNOWN for host in known.values()):
+            return  # we do not lead, or Nova could not be read: nothing is known of anybody
+        strays = parts.devices.hosts() - known.keys()
+        for name in sorted(strays - self._strays):
+            near = difflib.get_close_matches(name, sorted(known), n=1)
+            remedy = f"did you mean {near[0]}?" if near else "write it as `hanode host list` shows it, or remove it"
+            LOG.warning("%s: Nova has no compute host of this name, so its power device protects nobody; %s",
+                        parts.devices.where(name), remedy)
+        self._strays = strays
 
     def _hand_over(self, parts: Parts) -> None:
         self._tell(self._systemd.stopping, "hands over")
@@ -188,12 +208,15 @@ class Daemon:
     def _reloaded(self, parts: Parts) -> Parts:
         """Take over what a new configuration changes; a wrong one changes nothing."""
         self._tell(self._systemd.reloading)
+        wrong: ConfigError | None = None
         try:
             settings = build.load(self._started_with.files)
             devices = load_devices(settings)
             policy = build.reloaded_policy(settings, parts.policy, devices.hosts)
         except ConfigError as error:
-            LOG.error("reload: nothing was changed: %s", error)
+            wrong = error
+        if wrong is not None:
+            LOG.error("reload: nothing was changed: %s", wrong)
             return parts
         set_up_log(settings)
         parts.devices.reload(devices)
@@ -209,10 +232,12 @@ class Daemon:
         while not self._stopping:
             try:
                 return call()
-            except Refused as error:  # perhaps a rotation is under way: the secrets are read again at every attempt
-                LOG.error("%s refuses us, trying again: %s", what, error)
-            except (Unreachable, Ambiguous) as error:
-                LOG.warning("%s does not answer, trying again: %s", what, error)
+            except (Refused, Unreachable, Ambiguous) as error:
+                trouble = error
+            if isinstance(trouble, Refused):  # perhaps a rotation is under way: the secrets are read again at every attempt
+                LOG.error("%s refuses us, trying again: %s", what, trouble)
+            else:
+                LOG.warning("%s does not answer, trying again: %s", what, trouble)
             self._tell(self._systemd.status, f"waits for {what}")
             self._bell.wait(PATIENCE_S[min(attempt, len(PATIENCE_S) - 1)])
             attempt += 1
@@ -220,10 +245,13 @@ class Daemon:
 
     @staticmethod
     def _tell(tell: Callable[..., None], *texts: str) -> None:
+        deaf: Unreachable | None = None
         try:
             tell(*texts)
-        except Unreachable as error:  # if it lasts, systemd ends us by its watchdog; watching hosts goes on until then
-            LOG.warning("%s", error)
+        except Unreachable as error:
+            deaf = error
+        if deaf is not None:  # if it lasts, systemd ends us by its watchdog; watching hosts goes on until then
+            LOG.warning("%s", deaf)
 
 
 # --------------------------------------------------------------------------- composition
@@ -234,6 +262,8 @@ def main(files: Sequence[str]) -> int:
     set_up_log(settings)
     LOG.info("hanode %s, %s of cluster %s, mode %s", hanode.__version__, settings.host_id, settings.cluster_id,
              settings.get("DEFAULT", "mode"))
+    for warning in build.exposed(settings):
+        LOG.warning("%s", warning)
     daemon = Daemon(settings, wire, Systemd())
     daemon.listen()
     try:
@@ -245,6 +275,11 @@ def main(files: Sequence[str]) -> int:
 
 def wire(settings: build.Settings, patiently: Patiently) -> Parts:
     """Everything connected. What is wrong in the files is said at once, what does not answer is waited for."""
+    with build.naming_files(settings):
+        return _connect_all(settings, patiently)
+
+
+def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     devices = Devices(load_devices(settings))
     policy = build.policy(settings, devices.hosts())
     probe = make_probe(settings)

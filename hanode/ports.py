@@ -91,6 +91,14 @@ class Cloud(Protocol):
         """
         ...
 
+    def settle_allocation(self, instance_id: str, provider_id: str) -> None:
+        """Leave the instance's allocation in Placement on this provider's tree alone; idempotent.
+
+        Nova's call with a forced host refuses an instance that holds resources on two hosts (conductor "complex
+        allocations"), as it does after an evacuation whose source or earlier target has not come back.
+        """
+        ...
+
     def lock(self, instance_id: str, reason: str) -> None:
         """Lock as administrator with a reason (2.73); idempotent, does not take a user's lock away."""
         ...

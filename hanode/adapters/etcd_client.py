@@ -33,6 +33,9 @@ DEFAULT_PORT = 2379
 READS = ("/kv/range", "/kv/lease/timetolive", "/lease/keepalive", "/auth/authenticate")
 """Requests that may be sent twice without harm: they change nothing, or twice does what once does."""
 
+DECORATION = re.compile(r"^<urllib3[^>]*>: |^HTTPS?Connection(Pool)?\([^)]*\): | \(read timeout=[\d.]+\)")
+"""What urllib3 writes around its reasons; the endpoint is said by us."""
+
 UNANSWERED = frozenset({408, 499})
 """With every 5xx: the answers that leave open whether the request took effect (timeouts inside etcd, no leader)."""
 
@@ -214,7 +217,7 @@ def _is_connecting(reason: BaseException | None) -> bool:
 
 def _reason(error: RequestException) -> str:
     cause = error.args[0] if error.args else error
-    return str(getattr(cause, "reason", None) or cause)
+    return DECORATION.sub("", str(getattr(cause, "reason", None) or cause))
 
 
 def _token_expired(response: Response) -> bool:

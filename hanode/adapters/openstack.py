@@ -55,6 +55,9 @@ class OpenStackCloud:
     def read_stopped_by_owner(self, instance_id: str, since: str) -> bool:
         return self._nova.read_stopped_by_owner(instance_id, since)
 
+    def settle_allocation(self, instance_id: str, provider_id: str) -> None:
+        self._placement.settle_allocation(instance_id, provider_id)
+
     def force_down(self, service_id: str) -> None:
         self._nova.force_down(service_id)
 

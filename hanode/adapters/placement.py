@@ -24,6 +24,25 @@ class Placement:
             return {consumer: {name: int(amount) for name, amount in sorted(row["resources"].items())}
                     for consumer, row in sorted(body["allocations"].items())}
 
+    def settle_allocation(self, instance_id: str, provider_id: str) -> None:
+        """Keep what the consumer holds in this provider's tree; guarded by its generation, so that no change is overwritten."""
+        path = f"/allocations/{instance_id}"
+        held = self._rest.get(path, microversion=MICROVERSION)
+        with parsing("placement", path):
+            kept = {p: {"resources": row["resources"]} for p, row in sorted(held["allocations"].items()) if self._is_of(p, provider_id)}
+            body = {"allocations": kept, **{key: held.get(key) for key in ("project_id", "user_id", "consumer_generation")}}
+            is_settled = not kept or len(kept) == len(held["allocations"])  # nothing kept: nothing we understand
+        if not is_settled:
+            self._rest.write("PUT", path, body, microversion=MICROVERSION)
+
+    def _is_of(self, provider_id: str, root_id: str) -> bool:
+        if provider_id == root_id:
+            return True
+        path = f"/resource_providers/{provider_id}"
+        found = self._rest.get(path, microversion=MICROVERSION)
+        with parsing("placement", path):
+            return bool(found["root_provider_uuid"] == root_id)
+
     def read_room(self, providers: Mapping[str, str]) -> Mapping[str, Resources]:
         hosts = sorted(providers)
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="placement") as pool:

@@ -44,7 +44,8 @@ def open_desk(files: list[str]) -> Desk:
     # Opening would create the file, for root instead of for the daemon's user.
     if url.startswith("sqlite:") and not sqlite_path(url).exists():
         raise Unreachable(f"there is no journal {sqlite_path(url)} yet: it is made when `hanode run` starts for the first time")
-    journal = open_journal(url, settings.cluster_id, Access(**build.journal(settings)))
+    with build.naming_files(settings):
+        journal = open_journal(url, settings.cluster_id, Access(**build.journal(settings)))
     cloud = _cloud_of(journal)
     return Desk(settings, cloud, Ledger(journal, cloud))
 

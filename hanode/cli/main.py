@@ -12,7 +12,7 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 
 import hanode
-from hanode.cli import brake, demo, host, incident, run, status
+from hanode.cli import brake, demo, host, incident, run, simulate, status
 
 COMMANDS: Mapping[str, type[Command]] = {
     "status": status.Status,
@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "brake show": brake.BrakeShow,
     "brake release": brake.BrakeRelease,
     "run": run.Run,
+    "simulate": simulate.Simulate,
     "demo": demo.Demo,
 }
 

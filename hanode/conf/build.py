@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 import socket
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import stat
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +118,34 @@ def secret(settings: Settings, group: str, file_option: str, inline_option: str 
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{settings.where(group, file_option)}: cannot read {path}: {_why(error)}; "
                           "make it readable for the user that hanode runs as") from error
+
+
+SECRET_FILES = (("keystone", "password_file"), ("keystone", "application_credential_secret_file"),
+                ("journal", "password_file"), ("journal", "key_file"))
+
+
+def exposed(settings: Settings) -> tuple[str, ...]:
+    """Every secret that anybody on this machine can read, with file, key and remedy."""
+    places = [(settings.where(*option), settings.get(*option)) for option in SECRET_FILES if settings.get(*option)]
+    places += [(f"{file}: [keystone] password", file) for file in settings.files if "password" in _parse(file).get("keystone", {})]
+    return tuple(f"{where}: everybody on this machine can read {path}: chmod 640 {path}" for where, path in places if _is_open(path))
+
+
+def _is_open(path: str) -> bool:
+    try:
+        return bool(Path(path).stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False  # whoever reads the secret says what is wrong with the file
+
+
+@contextmanager
+def naming_files(settings: Settings) -> Iterator[None]:
+    """Adapters know which option is wrong, but not in which file it stands."""
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(f"{', '.join(settings.files)}: {text}" if text.startswith("[") else text) from error
 
 
 def keystone(settings: Settings) -> dict[str, Any]:

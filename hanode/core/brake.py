@@ -27,6 +27,7 @@ class Scene:
     records: Records
     policy: Policy
     in_office_s: float
+    silent: frozenset[str] = frozenset()  # hosts that do not report, exempt ones too
 
 
 def brake(scene: Scene) -> tuple[Hold, ...]:
@@ -82,10 +83,11 @@ def _control_silent(scene: Scene) -> Sequence[Hold]:
 
 def _stale_together(scene: Scene) -> Sequence[Hold]:
     """All computes stale at once is the message bus or the conductors (measured: RabbitMQ frozen), never all hosts."""
-    judged = {h: j for h, j in scene.verdicts.items() if j.verdict is not Verdict.EXEMPT and h in scene.records.roster.seen}
-    watched = [h for h in judged if _state(scene, h) not in RECOVERING]
-    silent = [h for h in watched if judged[h].verdict in SILENT]
-    if len(silent) < 2 or len(silent) < len(watched):
+    # Exempt hosts are never shot, but what they report tells of the bus as well as any other's.
+    watched = [h for h in scene.verdicts if h in scene.records.roster.seen and _state(scene, h) not in RECOVERING]
+    silent = [h for h in watched if h in scene.silent or scene.verdicts[h].verdict in SILENT]
+    protected = [h for h in silent if scene.verdicts[h].verdict is not Verdict.EXEMPT]
+    if not protected or len(silent) < 2 or len(silent) < len(watched):
         return ()
     return (
         Hold(
@@ -103,6 +105,7 @@ def _too_many(scene: Scene) -> Sequence[Hold]:
     roster = scene.records.roster
     suspect = {h for h, j in scene.verdicts.items() if j.verdict in quiet or (j.verdict is Verdict.HELD and h in roster.held)}
     recovering = {h for h, r in scene.records.hosts.items() if r.state in RECOVERING and _has_work(r)}
+    suspect -= {h for h, r in scene.records.hosts.items() if r.state in RECOVERING}  # dead, known, and counted above while it matters
     protected = sum(1 for j in scene.verdicts.values() if j.verdict is not Verdict.EXEMPT)
     troubled, limit = sorted(suspect | recovering), scene.policy.brake_limit(protected)
     if len(troubled) <= limit:

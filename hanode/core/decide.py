@@ -17,12 +17,13 @@ from hanode.core.evacuate import evacuating, room_now
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.home import back_from_suspicion, releasing
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, judge
-from hanode.core.lifecycle import HostState
+from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
 from hanode.core.model import Action, ActionKind, Host, HostRecovery, Moment, Power, Records, Snapshot, Unknown, WantKind
 from hanode.core.policy import MARKER, Policy
 from hanode.core.remember import remember
 
 SILENT = frozenset({Verdict.SUSPECT, Verdict.FAILED, Verdict.AGENT_DOWN, Verdict.HELD})
+AWAITING = IN_FLIGHT | {InstanceState.STUCK}
 IDLE_S = 15.0
 
 
@@ -40,7 +41,13 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     _know_the_living(draft, evidence)
     draft.holds = brake(
         Scene(
-            draft.fleet, _why_no_fleet(draft), draft.verdicts, replace(records, roster=draft.roster), policy, now.s - timers.office_since_s
+            fleet=draft.fleet,
+            why_no_fleet=_why_no_fleet(draft),
+            verdicts=draft.verdicts,
+            records=replace(records, roster=draft.roster),
+            policy=policy,
+            in_office_s=now.s - timers.office_since_s,
+            silent=frozenset(name for name, e in evidence.items() if not e.beats and e.host.service.state is not None),
         )
     )
     _hold_the_silent(draft)
@@ -55,15 +62,23 @@ def _evidence(draft: Draft) -> Mapping[str, Evidence]:
     fleet, reading = draft.fleet, draft.snapshot.readings.get((WantKind.FLEET, ""))
     if fleet is None or reading is None:
         return {}
-    return {name: _evidence_of(draft, host, reading.started_s) for name, host in sorted(fleet.hosts.items())}
+    awaited = _awaited(draft)
+    return {name: _evidence_of(draft, host, reading.started_s, name in awaited) for name, host in sorted(fleet.hosts.items())}
 
 
-def _evidence_of(draft: Draft, host: Host, looked_s: float) -> Evidence:
+def _awaited(draft: Draft) -> frozenset[str]:
+    """Hosts that may be building an instance of another: should one fall silent, only its proven death lets us ask elsewhere."""
+    entries = [entry for record in draft.records.values() for entry in record.instances.values()]
+    return frozenset(entry.target for entry in entries if entry.state in AWAITING)
+
+
+def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool) -> Evidence:
     name, record = host.name, draft.records.get(host.name)
     beat = draft.beat(name)
     assert beat is not None, "remember() keeps a beat of every host of the fleet"
     named = _is_named(draft, name)
-    empty = record is not None and record.state is HostState.SUSPECT and not accounts.recoverable(record.instances)
+    suspected = record is not None and record.state is HostState.SUSPECT
+    empty = suspected and not awaited and record is not None and not accounts.recoverable(record.instances)
     e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, None, None, record, named, empty)
     every_s = _attention(e)
     if every_s is None:
@@ -145,6 +160,8 @@ def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     room = room_now(draft)
     for name in sorted(draft.records):
         record, e = draft.records[name], evidence.get(name)
+        if e is None and draft.fleet is None:
+            continue  # the brake says why nothing is known
         if e is None:
             draft.note_once(Level.WARNING, "unseen", name, "Nova does not show it now: its recovery waits", record.incident)
         elif record.state is HostState.SUSPECT:
@@ -198,6 +215,8 @@ def _shield(draft: Draft, e: Evidence) -> None:
     service = e.host.service
     if service.status != "enabled" or e.silent_s < draft.policy.fence_after_s:
         return
+    if any(h.kind is HoldKind.CONTROL_PLANE for h in draft.holds):
+        return  # all look silent then, and disabling all of them would leave no target when the control plane is back
     reason = f"{AGENT_DOWN_MARK}: the host answers, its nova-compute is silent"
     draft.act(
         Action(e.host.name, ActionKind.DISABLE, f"agent-down-{e.host.name}", service_id=service.service_id, reason=reason),
@@ -216,7 +235,10 @@ LEVELS = {
 
 def _tell(draft: Draft) -> None:
     for name, judgement in sorted(draft.verdicts.items()):
-        level = LEVELS.get(judgement.verdict, Level.INFO)
+        record = draft.records.get(name)
+        untouched = record is None or record.state is HostState.SUSPECT
+        # Of a host in recovery the recovery itself tells; its verdict alone is no news to wake anybody with.
+        level = LEVELS.get(judgement.verdict, Level.INFO) if untouched else Level.INFO
         first = judgement.verdict is not Verdict.HEALTHY
         draft.note_change(level, "verdict", name, judgement.verdict, f"{judgement.verdict}: {judgement.reason}", first)
     names = ", ".join(h.name for h in draft.holds)

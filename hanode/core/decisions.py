@@ -69,6 +69,7 @@ class Beat:
     moved: bool = False  # it moved under this leader: the host was certainly alive then
     credit: int = 0  # service updates of ours that can each explain one move
     recent: tuple[float, ...] = ()  # when the last three unexplained moves were seen
+    looked_s: float | None = None  # start of the newest reading that showed its state
 
 
 @dataclass(frozen=True)

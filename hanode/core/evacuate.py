@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
@@ -12,10 +13,11 @@ from hanode.core.fence import fence_again, mark, signs_of_life
 from hanode.core.fence import read_table as reread
 from hanode.core.follow import View, become, evacuate_action, follow, is_ready, view
 from hanode.core.judge import Evidence
-from hanode.core.lifecycle import TO_DO, HostState, InstanceState
+from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState
 from hanode.core.model import (
     Action,
     ActionKind,
+    Call,
     Host,
     HostRecovery,
     InstanceRecovery,
@@ -42,16 +44,30 @@ def evacuating(draft: Draft, record: HostRecovery, e: Evidence, room: Room | Non
     if not e.host.service.forced_down:
         draft.act(Action(record.host, ActionKind.FORCE_DOWN, record.incident, service_id=e.host.service.service_id), draft.policy.retry_s)
     mark(draft, record, e.host)
-    record = watch_instances(draft, record, e)
+    record = _tell_the_end(draft, watch_instances(draft, record, e))
     if room is not None and not sign:
         post_some(draft, record, e, room)
+
+
+def _tell_the_end(draft: Draft, record: HostRecovery) -> HostRecovery:
+    """Once nothing is left to do elsewhere: how it ended, and what is to be done with the host."""
+    states = Counter(entry.state for entry in record.instances.values())
+    if not states or any(state not in ENDED for state in states):
+        return record
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    then = "" if draft.policy.release == "auto" else f" and type `hanode host release {record.host}`"
+    text = f"its instances are accounted for ({counted}); when it is repaired, switch it on{then}"
+    draft.note_once(Level.WARNING, "accounted", record.host, text, record.incident)
+    return draft.save(replace(record, reason=text))
 
 
 def watch_instances(draft: Draft, record: HostRecovery, e: Evidence) -> HostRecovery:
     """Every entry after what Nova shows now, and an entry for whoever turned up on the host meanwhile (S8)."""
     instances = reread(draft, record, e.host, draft.since(f"forced/{record.incident}"), 10.0)
     if instances is not None:
-        record = replace(record, instances=instances)
+        # Whoever is at home again stays so in this incident; only the host's next failure begins another story.
+        home = {key: entry for key, entry in record.instances.items() if entry.state is InstanceState.RETURNED}
+        record = replace(record, instances={**instances, **home})
     seen = view(draft, record)
     if seen is None:
         return draft.save(record)
@@ -83,8 +99,8 @@ def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
     fresh = trace is not None and trace.value == Power.OFF and draft.now.s - trace.last_s <= draft.policy.proof_s
     if not fresh:
         said = f"power device reads {trace.value if trace else 'nothing'}: no evacuation is posted before it reads off again"
-        stale = trace is None or trace.value != Power.OFF
-        if stale:
+        not_read_yet = trace is None and record.host in draft.policy.fenceable and record.host not in draft.roster.quarantined
+        if not not_read_yet and (trace is None or trace.value != Power.OFF):
             draft.note_once(Level.ALARM, "proof", record.host, said, record.incident)
     return fresh
 
@@ -143,7 +159,12 @@ def _request(seen: View, entry: InstanceRecovery, found: Placed, domain: Storage
         requested_at=draft.now.at,
         unlocked=entry.before.locked,
     )
-    if not draft.act(evacuate_action(seen.record, asked), 0.0):
+    action = evacuate_action(seen.record, asked)
+    if found.call is Call.ON_SHARED_STORAGE:
+        # Whatever it holds elsewhere belongs to a host that is dead or to an attempt that has ended: nothing of it is open.
+        source = draft.host(seen.record.host)
+        action = replace(action, provider_id=source.hypervisor.provider_id if source and source.hypervisor else "")
+    if not draft.act(action, 0.0):
         return entry
     room.start(found.target, domain.name if domain else "", entry.resources)
     return asked

@@ -11,7 +11,7 @@ from typing import Any
 from hanode.core import accounts
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
-from hanode.core.judge import Evidence
+from hanode.core.judge import AGENT_DOWN_MARK, Evidence
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind, Host, HostRecovery, InstanceRecovery, Power, Proof, ProofKind, Result, WantKind
 from hanode.core.policy import MARKER
@@ -204,7 +204,8 @@ def _follow_off(draft: Draft, record: HostRecovery) -> None:
     if len(record.offs) < policy.fence_attempts:
         _off(draft, replace(record, offs=(*record.offs, "")))
     elif delivered:
-        _ask_operator(draft, record, "its device accepts the power-off, but does not read off")
+        said = "accepts the power-off" if outcome.result is Result.DONE else "does not answer"
+        _ask_operator(draft, record, f"its device {said} and does not read off")
     else:
         _ask_operator(draft, record, f"its device says: {outcome.detail}")
 
@@ -285,7 +286,8 @@ def tell_nova(draft: Draft, record: HostRecovery, e: Evidence) -> None:
 def mark(draft: Draft, record: HostRecovery, host: Host) -> None:
     """Disable it with our marker, unless an operator's own reason stands there."""
     service = host.service
-    if service.status == "disabled" and not service.disabled_reason.startswith("AUTO: "):
+    theirs = not service.disabled_reason.startswith(("AUTO: ", AGENT_DOWN_MARK))
+    if service.status == "disabled" and theirs:
         return
     reason = f"{MARKER} failed {record.incident}"
     draft.act(Action(host.name, ActionKind.DISABLE, record.incident, service_id=service.service_id, reason=reason), draft.policy.retry_s)

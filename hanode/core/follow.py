@@ -217,15 +217,7 @@ def _underway(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecove
     target = (newest.target if newest else "") or entry.target
     if still_open and _proven_off(v, target):
         # 2.2 (c): whatever was to run there cannot any more, so a second request cannot meet a first guest.
-        return become(
-            v,
-            entry,
-            InstanceState.PENDING,
-            f"its target {target} is dead: asked again elsewhere",
-            target="",
-            pinned=False,
-            avoid=(*entry.avoid, target),
-        )
+        return _elsewhere(v, entry, target)
     if newest and newest.status == "completed" and now.host == v.record.host and not now.task_state:
         return become(v, entry, InstanceState.STUCK, "its evacuation was ended by the return of its host: look at it, then start it there")
     if v.draft.waited(f"underway/{v.record.incident}/{entry.instance_id}/{entry.attempt}", v.draft.policy.hard_deadline_s):
@@ -236,6 +228,11 @@ def _underway(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecove
             f"Nova works on it since {v.draft.policy.hard_deadline_s:.0f} s; repeating is unsafe while {target or 'its target'} may run it",
         )
     return entry
+
+
+def _elsewhere(v: View, entry: InstanceRecovery, target: str) -> InstanceRecovery:
+    reason = f"its target {target} is dead: asked again elsewhere"
+    return become(v, entry, InstanceState.PENDING, reason, target="", pinned=False, avoid=(*entry.avoid, target))
 
 
 def _proven_off(v: View, host: str) -> bool:
@@ -256,6 +253,9 @@ def _failed(v: View, entry: InstanceRecovery, migration: Migration) -> InstanceR
 
 def _stuck(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     records = v.evacuations(entry.instance_id)
+    dead = [m.target for m in records if m.is_open and _proven_off(v, m.target)]
+    if dead and not _open(v, entry) and now.host == v.record.host:
+        return _elsewhere(v, entry, dead[-1])
     if any(m.is_open for m in records) or now.task_state or (now.vm_state == "error" and now.host != v.record.host):
         return entry
     if now.host != v.record.host and not (entry.target == now.host and entry.unlocked):

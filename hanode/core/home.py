@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hanode.core.accounts import RUNNABLE
+from hanode.core.accounts import RUNNABLE, account
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import watch_instances
@@ -26,7 +26,7 @@ def back_from_suspicion(draft: Draft, record: HostRecovery) -> None:
     seen = _seen_since(draft, record, f"back/{record.incident}", 10.0)
     if seen is None:
         return
-    instances = {key: _bring_home(seen, entry) for key, entry in record.instances.items()}
+    instances = {key: _renewed(seen, _bring_home(seen, entry)) for key, entry in record.instances.items()}
     record = draft.save(replace(record, instances=instances))
     watched = draft.waited(f"back/{record.incident}", draft.policy.home_watch_s)
     if not watched or any(_wants_home(seen, i) for i in instances.values()):
@@ -35,6 +35,17 @@ def back_from_suspicion(draft: Draft, record: HostRecovery) -> None:
         draft.close(record, "was away and is back; its guests were started again")
     else:
         draft.forget(record)
+
+
+def _renewed(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
+    """The host speaks, so its owner may have changed an instance meanwhile: were it to fail now, that is what is to be put back."""
+    now = seen.servers.get(entry.instance_id)
+    if now is None or now.task_state or now.vm_state == "error" or entry.ours:
+        return entry
+    is_off = ran(entry) and now.vm_state in {"active", "stopped"} and now.power_state != "running"
+    if is_off and seen.draft.stopped_by_owner(entry.instance_id, seen.record.last_beat_at, 10.0) is not True:
+        return entry  # off after its host's own reboot, and to be started
+    return account(now, entry.domain, {entry.instance_id: entry.resources}, seen.draft.policy, seen.skip_images) or entry
 
 
 def _seen_since(draft: Draft, record: HostRecovery, wait: str, every_s: float) -> View | None:
@@ -80,9 +91,16 @@ def _bring_home(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
             return replace(entry, ours=True)
         return entry
     at_home = not now.task_state and now.vm_state in RUNNABLE and now.vm_state != "error"
-    if at_home and (entry.ours or seen.record.state is HostState.RELEASING) and (now.power_state == "running" or not ran(entry)):
+    known = entry.ours if seen.record.state is HostState.SUSPECT else not _is_watched(seen, entry)
+    if at_home and known and (now.power_state == "running" or not ran(entry)):
         return become(seen, entry, InstanceState.RETURNED, "is at home again as before")
     return entry
+
+
+def _is_watched(seen: View, entry: InstanceRecovery) -> bool:
+    """Right after a boot Nova shows the guests as they were before it: what ran here is believed only after a while."""
+    here = entry.state in AT_HOME and ran(entry) and entry.instance_id in seen.servers
+    return here and not seen.draft.waited(f"home/{seen.record.incident}", seen.draft.policy.home_watch_s)
 
 
 def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
@@ -119,14 +137,15 @@ def _failed_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
     booted = draft.beats_since(record.host, begun_s) > 0
     to_do = any(i.state in TO_DO for i in record.instances.values())
     overdue = to_do and draft.waited(f"releasing/{record.incident}", draft.policy.boot_s)
-    believable = booted or overdue or (to_do and e.reads_off)
+    # A host that we have just asked to switch on reads off until it does.
+    believable = booted or overdue or (to_do and e.reads_off and not record.powered_on)
     return verdict_of(draft, record.host) is Verdict.FAILED and believable and not draft.held(e.named)
 
 
 def _blocked(draft: Draft, record: HostRecovery) -> str | None:
     """Why it may not be released yet; None when every condition of S7 is seen to hold."""
-    begun_s = draft.since(f"releasing/{record.incident}")
-    migrations = draft.migrations(record.host, 3.0, begun_s)
+    # Its nova-compute ends the records before it reports: an older list shows what is true no more.
+    migrations = draft.migrations(record.host, 3.0, draft.since(f"reports/{record.incident}"))
     if record.is_open:
         return "evacuations from it are in flight"
     if migrations is None:
@@ -154,7 +173,7 @@ def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         f"home/{record.incident}", draft.policy.restore_deadline_s
     ):
         return
-    if any(i.state is InstanceState.MOVED for i in instances.values()):
+    if any(i.state is InstanceState.MOVED or _is_watched(seen, i) for i in instances.values()):
         return
     if service.status == "disabled" and service.disabled_reason.startswith(MARKER):
         draft.act(Action(record.host, ActionKind.ENABLE, record.incident, service_id=service.service_id), draft.policy.retry_s)

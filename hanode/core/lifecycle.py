@@ -151,7 +151,7 @@ INSTANCE_STEPS: Mapping[InstanceState, Mapping[InstanceState, str]] = {
     },
     _I.STUCK: {
         _I.MOVED: "Nova finished after all",
-        _I.PENDING: "the record failed after all, or an operator asks for another try",
+        _I.PENDING: "the record failed after all, or its target is proven off",
         _I.RETURNED: "runs at home again",
         _I.GONE: "deleted",
     },

@@ -222,6 +222,7 @@ class Action:
     call: Call = Call.SCHEDULED
     reason: str = ""  # disabled_reason, or lock reason
     lock: bool = False  # EVACUATE: lock with our marker first
+    provider_id: str = ""  # EVACUATE: leave its allocation on this provider alone first
 
     @property
     def action_id(self) -> str:

@@ -10,6 +10,9 @@ from hanode.core.decisions import Beat, Timers, Trace
 from hanode.core.model import Fleet, Host, Power, Reading, Snapshot, Unknown, WantKind
 
 KEPT_BEATS = 3
+WATCHING_S = 20.0
+"""Two looks at Nova may be so far apart and still count as watching."""
+
 CONSECUTIVE_S = 60.0
 """Readings further apart than this are not consecutive: an off of an earlier incident must not count in this one."""
 
@@ -30,22 +33,27 @@ def _beats(beats: Mapping[str, Beat], reading: Reading[object] | None) -> Mappin
     if reading is None or isinstance(reading.value, Unknown):
         return beats
     fleet = cast(Fleet, reading.value)
-    return {name: _beat(beats.get(name), host, reading.finished_s) for name, host in sorted(fleet.hosts.items())}
+    return {name: _beat(beats.get(name), host, reading) for name, host in sorted(fleet.hosts.items())}
 
 
-def _beat(beat: Beat | None, host: Host, seen_s: float) -> Beat:
+def _beat(beat: Beat | None, host: Host, reading: Reading[object]) -> Beat:
     """Only a *change* of the stamp counts, because clocks of Nova and ours are never compared.
 
     `updated_at` also moves on our own writes (oslo.db TimestampMixin): each of those explains one move.
     """
-    stamp = host.service.updated_at
+    stamp, seen_s, looked_s = host.service.updated_at, reading.finished_s, reading.started_s
     if beat is None:
-        return Beat(stamp, seen_s)
-    if stamp == beat.stamp or host.service.state is None:
+        return Beat(stamp, seen_s, looked_s=looked_s)
+    if host.service.state is None:
+        return beat
+    # Time in which nobody could look is no silence: the host may have reported all the while.
+    gap_s = looked_s - beat.looked_s if beat.looked_s is not None else 0.0
+    beat = replace(beat, seen_s=beat.seen_s + (gap_s if gap_s > WATCHING_S else 0.0), looked_s=looked_s)
+    if stamp == beat.stamp:
         return beat
     if beat.credit:
         return replace(beat, stamp=stamp, credit=beat.credit - 1)
-    return Beat(stamp, seen_s, moved=True, recent=(*beat.recent, seen_s)[-KEPT_BEATS:])
+    return replace(beat, stamp=stamp, seen_s=seen_s, moved=True, recent=(*beat.recent, seen_s)[-KEPT_BEATS:])
 
 
 def _traces(traces: Mapping[str, Trace], snapshot: Snapshot, kind: WantKind) -> Mapping[str, Trace]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 
 from hanode.core.model import Fleet, Reading, Unknown, Want, WantKind
-from hanode.errors import HanodeError
+from hanode.errors import HanodeError, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
 
 Key = tuple[WantKind, str]
@@ -79,8 +79,10 @@ class Observer:
         return readers[kind]()
 
     def _providers(self) -> Mapping[str, str]:
-        hosts = self._fleet.hosts if self._fleet else {}
-        return {name: h.hypervisor.provider_id for name, h in sorted(hosts.items()) if h.hypervisor}
+        if self._fleet is None:
+            # An empty question would get an empty answer, which reads as "no host has room".
+            raise Unreachable("Nova's hypervisors are not read yet")
+        return {name: h.hypervisor.provider_id for name, h in sorted(self._fleet.hosts.items()) if h.hypervisor}
 
     def _address(self, host: str) -> str:
         found = self._fleet.hosts.get(host) if self._fleet else None

@@ -59,19 +59,22 @@ class Workers:
             self._prove()
         except HanodeError as error:
             return Result.NOT_SENT, f"no proof of office: {error}"
-        if action.kind is ActionKind.EVACUATE and action.lock:
-            refused = self._lock(action)
+        if action.kind is ActionKind.EVACUATE:
+            refused = self._prepare(action)
             if refused:
                 return Result.NOT_SENT, refused
         return self._perform(action)
 
-    def _lock(self, action: Action) -> str | None:
-        """Lock, then prove office again, because the lock may have taken long; the POST has not left either way."""
+    def _prepare(self, action: Action) -> str | None:
+        """Lock and settle, then prove office again, because that may have taken long; the POST has not left either way."""
         try:
-            self._cloud.lock(action.instance_id, action.reason)
+            if action.lock:
+                self._cloud.lock(action.instance_id, action.reason)
+            if action.provider_id:
+                self._cloud.settle_allocation(action.instance_id, action.provider_id)
             self._prove()
         except HanodeError as error:
-            return f"not locked: {error}"
+            return f"not prepared: {error}"
         return None
 
     def _perform(self, action: Action) -> tuple[Result, str]:

@@ -115,7 +115,7 @@ class Play:
             self._mark("fence", f"{VICTIM} is proven off")
         for instance_id, was in self.before.items():
             now = self.truth["servers"].get(instance_id)
-            if now and instance_id not in self.home and _is_back(was, now):
+            if now and instance_id not in self.home and is_back(was, now):
                 self.home.add(instance_id)
                 self._mark("first", "the first instance is back")
         if len(self.home) == len(self.before):
@@ -204,7 +204,7 @@ class Play:
         )
 
 
-def _is_back(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+def is_back(was: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
     same = now["vm_state"] == was["vm_state"] and not now["task_state"] and now["host"] != was["host"]
     return bool(same and (now["running_on"] == [now["host"]] if was["running_on"] else not now["running_on"]))
 

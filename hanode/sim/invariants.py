@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from hanode.core.accounts import NOT_OURS
 from hanode.core.decisions import Decisions
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import ActionKind, HostRecovery, InstanceRecovery
@@ -316,7 +317,7 @@ def accounted(world: World, before: Mapping[str, Was], recoveries: Sequence[Host
 
     `recoveries`: the closed ones and those still open, in the order in which they were opened.
     """
-    fenced = {recovery.host for recovery in recoveries if recovery.proof is not None}
+    fenced = {recovery.host for recovery in recoveries if recovery.proof is not None and not recovery.observe_only}
     latest = _latest(recoveries)
     for instance_id, was in sorted(before.items()):
         if was.host in fenced:
@@ -346,14 +347,19 @@ def _latest(recoveries: Iterable[HostRecovery]) -> Mapping[str, InstanceRecovery
 def _account(world: World, was: Was, server: Server, record: InstanceRecovery | None) -> str:
     """What is wrong with the account, or nothing."""
     if record is None:
-        return "" if server.deleted else "is in no record"
+        return "" if server.deleted or was.vm_state in NOT_OURS else "is in no record"
     if record.state is InstanceState.GONE:
-        return "" if server.deleted else "is called gone and exists"
+        # Nova may need its host for the last step; posting it would bring it back to life.
+        return "" if server.deleted or _is_being_deleted(server) else "is called gone and exists"
     if record.state in (InstanceState.VERIFIED, InstanceState.RETURNED):
         return "" if server.deleted else _difference(world, was, server)
     if record.state in (InstanceState.WAITING, InstanceState.FAILED, InstanceState.STUCK, InstanceState.SKIPPED):
         return "" if record.reason else f"is {record.state} without a reason"
     return f"is left {record.state}"
+
+
+def _is_being_deleted(server: Server) -> bool:
+    return server.task_state in ("deleting", "soft-deleting") or server.vm_state == "soft-delete"
 
 
 def _difference(world: World, was: Was, server: Server) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hanode.core.model import Call, Fleet, Host, Instance, Migration, Power, Resources
+from hanode.core.model import Aggregate, Call, Fleet, Host, Hypervisor, Instance, Migration, Power, Resources
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
 from hanode.ports import Entry, Journal, Transaction
 from hanode.sim.executor import Crash, SimExecutor
@@ -19,6 +19,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Inventory = tuple[Mapping[str, Hypervisor], tuple[Aggregate, ...]]
+INVENTORY_AGE_S = 60.0
 
 
 def translated(request: Callable[[], T]) -> Callable[[], T]:
@@ -39,6 +41,7 @@ class SimCloud:
     def __init__(self, node: SimNode) -> None:
         self._node = node
         self._nova = node.world.nova
+        self._inventory: tuple[float, Inventory] | None = None  # as the adapter keeps it, and when it was read
 
     def identity(self) -> str:
         return "https://sim.example/identity RegionOne"
@@ -50,8 +53,7 @@ class SimCloud:
 
     def _fleet(self) -> Fleet:
         services = self._nova.services()
-        hypervisors = {hypervisor.host: hypervisor for hypervisor in self._nova.hypervisors()}
-        aggregates = self._nova.aggregates()
+        hypervisors, aggregates = self._read_inventory()
         return Fleet(
             hosts={
                 s.host: Host(s.host, s, hypervisors.get(s.host), tuple(a for a in aggregates if s.host in a.hosts))
@@ -59,6 +61,14 @@ class SimCloud:
             },
             control=tuple(s for s in services if s.binary != "nova-compute"),
         )
+
+    def _read_inventory(self) -> Inventory:
+        """At most a minute old, by the contract of the port."""
+        now_s = self._node.clock_s
+        if self._inventory is None or now_s - self._inventory[0] > INVENTORY_AGE_S:
+            hypervisors = {hypervisor.host: hypervisor for hypervisor in self._nova.hypervisors()}
+            self._inventory = (now_s, (hypervisors, self._nova.aggregates()))
+        return self._inventory[1]
 
     def read_servers(self, host: str) -> tuple[Instance, ...]:
         return self._ask("read_servers", host, lambda: self._nova.servers(host))
@@ -121,6 +131,9 @@ class SimCloud:
 
     def evacuate(self, instance_id: str, target: str, call: Call) -> None:
         self._ask("evacuate", instance_id, lambda: self._nova.evacuate(instance_id, target, call))
+
+    def settle_allocation(self, instance_id: str, provider_id: str) -> None:
+        self._ask("settle_allocation", instance_id, lambda: self._nova.settle_allocation(instance_id, provider_id))
 
     def lock(self, instance_id: str, reason: str) -> None:
         self._ask("lock", instance_id, lambda: self._nova.lock(instance_id, reason))

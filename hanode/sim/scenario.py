@@ -7,7 +7,7 @@ One line, one thing; `#` begins a comment. First what there is (`hosts`, `server
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,12 +55,13 @@ def run(path: Path | str, policy_override: Mapping[str, str] | None = None) -> R
         raise ConfigError(f"{file}: {error}") from error
 
 
-def play(text: str, policy_override: Mapping[str, str] | None = None) -> Result:
+def play(text: str, policy_override: Mapping[str, str] | None = None, crash_at: Iterable[tuple[int, str]] = ()) -> Result:
+    """`crash_at` is of the first daemon, as `Simulation` wants it."""
     stage = Stage(policy_override)
     events = read(text, stage)
     if stage.until_s is None:
         raise ConfigError("does not say `until` when it lasts")
-    simulation = stage.begin()
+    simulation = stage.begin(crash_at)
     before = remember(stage.world)
     for event in events:
         stage.world.at(event.time_s, _happening(simulation, event), event.text)

@@ -60,10 +60,10 @@ class Stage:
         assert self._simulation is not None, "events run within a simulation"
         return self._simulation
 
-    def begin(self) -> Simulation:
+    def begin(self, crash_at: Iterable[tuple[int, str]] = ()) -> Simulation:
         for domain, hosts in sorted(self.declared.items(), key=lambda item: item[0].name):
             self.world.add_aggregate(domain.name, hosts, {"hanode:storage": domain.name, "hanode:kind": domain.kind})
-        self._simulation = Simulation(self.world, self.policy, self.daemons)
+        self._simulation = Simulation(self.world, self.policy, self.daemons, crash_at=crash_at)
         for daemon in self._simulation.daemons.values():
             daemon.next_tick_s += self.start_s
         return self._simulation

@@ -188,6 +188,8 @@ class Stage:
 
     def close(self) -> None:
         for daemon in self.daemons.values():
+            daemon.signal(signal.SIGTERM)  # all at once: nobody need take over any more
+        for daemon in self.daemons.values():
             daemon.close()
         if self.etcd is not None:
             self.etcd.__exit__()

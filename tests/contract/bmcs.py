@@ -86,7 +86,7 @@ class RedfishBmc:
         self.target: str = f"{SYSTEM}/Actions/ComputerSystem.Reset"
         self.status: dict[str, int] = {}  # method -> what it answers whatever was asked
         self.location = ""
-        self.hangs: set[str] = set()  # methods that are never answered
+        self.hangs: set[str] = set()  # methods that are answered only when released
         self.trickles = False  # the answer comes byte by byte, and never ends
         self.lies = False
         self.requests: list[tuple[str, str]] = []
@@ -181,16 +181,12 @@ def _handler(bmc: RedfishBmc) -> type[BaseHTTPRequestHandler]:
             text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
             bmc.enter(method, self.path, login)
-            hangs = method in bmc.hangs
-            answer = None if hangs else bmc.answer(method, self.path, login, json.loads(text) if text else None)
-            if hangs:
+            if method in bmc.hangs:
                 bmc.released.wait()
+            answer = bmc.answer(method, self.path, login, json.loads(text) if text else None)
             # Before the reply is written: its reader may come back at once.
             bmc.leave()
-            if answer is None:
-                self.close_connection = True
-            else:
-                self._reply(*answer)
+            self._reply(*answer)
 
         def _reply(self, status: int, content: object) -> None:
             body = b"" if content is None else json.dumps(content).encode()

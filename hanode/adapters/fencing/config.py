@@ -61,6 +61,7 @@ Settings = IpmiSettings | RedfishSettings
 @dataclass(frozen=True)
 class FencingConfig:
     hosts: Mapping[str, Settings] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)  # host -> where it is described
     warnings: tuple[str, ...] = ()  # allowed, but the operator should hear of it at each start
 
 
@@ -79,7 +80,7 @@ def load(path: Path, directory: Path | None = None) -> FencingConfig:
             hosts[settings.host] = settings
     _require_own_devices(hosts, files)
     ignored = (f"{stray}: is not read; rename it to end in .yaml" for stray in strays)
-    return FencingConfig(hosts=hosts, warnings=(*ignored, *_warnings(hosts, files)))
+    return FencingConfig(hosts=hosts, files=files, warnings=(*ignored, *_warnings(hosts, files)))
 
 
 def _read_hosts(file: Path) -> Iterator[Settings]:
@@ -101,16 +102,23 @@ def _require_own_devices(hosts: Mapping[str, Settings], files: Mapping[str, Path
                 f"({hosts[name].device}); correct the address of one of them")
 
 
+PLAIN = "url: without TLS everybody on the way can read the password; use https"
+UNVERIFIED = ("verify: is false: whoever takes the device's address gets the password and can claim that the host is off; "
+              "use ca_file")
+NAMED = 5
+
+
 def _warnings(hosts: Mapping[str, Settings], files: Mapping[str, Path]) -> Iterator[str]:
-    for name in sorted(hosts):
-        settings = hosts[name]
-        if not isinstance(settings, RedfishSettings):
-            continue
-        if settings.url.startswith("http:"):
-            yield f"{files[name]}: hosts.{name}.url: without TLS everybody on the way can read the password; use https"
-        elif not settings.verify:
-            yield (f"{files[name]}: hosts.{name}.verify: is false: whoever takes the device's address gets the password and "
-                   "can claim that the host is off; use ca_file")
+    """One line for each kind of carelessness in a file: a line for each host would bury what matters at the start."""
+    careless: dict[tuple[Path, str], list[str]] = {}
+    for name, settings in sorted(hosts.items()):
+        if isinstance(settings, RedfishSettings) and settings.url.startswith("http:"):
+            careless.setdefault((files[name], PLAIN), []).append(name)
+        elif isinstance(settings, RedfishSettings) and not settings.verify:
+            careless.setdefault((files[name], UNVERIFIED), []).append(name)
+    for (file, text), names in sorted(careless.items()):
+        more = f" (and {len(names) - NAMED} more hosts)" if len(names) > NAMED else ""
+        yield f"{file}: hosts.{', '.join(names[:NAMED])}{more}: {text}"
 
 
 # --------------------------------------------------------------------------- one host

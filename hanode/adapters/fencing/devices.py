@@ -38,6 +38,10 @@ class Devices:
     def hosts(self) -> frozenset[str]:
         return frozenset(self._config.hosts)
 
+    def where(self, host: str) -> str:
+        """Where its device is described, for messages."""
+        return f"{self._config.files.get(host, 'fencing.yaml')}: hosts.{host}"
+
     def power_off(self, host: str, abort: Callable[[], bool]) -> None:
         with self._use(host, abort) as (device, attempt):
             device.switch(Power.OFF, attempt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from hanode.adapters.etcd_client import Access, Address, open_client
 from hanode.adapters.journal.etcd import EtcdJournal
@@ -11,7 +11,7 @@ from hanode.adapters.journal.sqlite import SqliteJournal
 from hanode.errors import ConfigError
 from hanode.ports import Journal
 
-REMEDY = "use etcd3+http://h1:2379,h2:2379,h3:2379 (or etcd3+https://), sqlite:///PATH, or redis://HOST:6379 for tests"
+REMEDY = "use etcd3+http://h1:2379,h2:2379,h3:2379 (or etcd3+https://), sqlite:///PATH, or redis://127.0.0.1:6379 for tests"
 
 
 def open_journal(url: str, cluster_id: str, access: Access | None = None) -> Journal:
@@ -37,7 +37,16 @@ def sqlite_path(url: str) -> Path:
     return Path(parts.path)
 
 
+ONE_NODE = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
 def _open_redis(url: str, cluster_id: str, timeout_s: float) -> Journal:
+    parts = urlsplit(url)
+    if parts.hostname not in ONE_NODE or "sentinel" in parse_qs(parts.query):
+        raise ConfigError(
+            f"[journal] url: {url!r} is refused: redis can lose what it acknowledged (in a failover, behind a sentinel), and two"
+            f" daemons would act at once. Only one on this very node is taken, for tests; {REMEDY}"
+        )
     try:
         import redis
         from redis.backoff import NoBackoff

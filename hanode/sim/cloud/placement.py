@@ -25,6 +25,9 @@ class PlacementApi:
             Route("GET", "/resource_providers/([^/]+)/allocations", self._allocations),
             Route("GET", "/resource_providers/([^/]+)/inventories", self._inventories),
             Route("GET", "/resource_providers/([^/]+)/usages", self._usages),
+            Route("GET", "/resource_providers/([^/]+)", self._provider),
+            Route("GET", "/allocations/([^/]+)", self._held),
+            Route("PUT", "/allocations/([^/]+)", self._hold),
         )
 
     def answer(self, request: Request) -> Response:
@@ -47,6 +50,20 @@ class PlacementApi:
     def _usages(self, _: Request, provider_id: str) -> Response:
         rows = self._ask(lambda world: world.nova.usages(provider_id))
         return Response(200, {"resource_provider_generation": 1, "usages": dict(rows)})
+
+    def _provider(self, _: Request, provider_id: str) -> Response:
+        return Response(200, {"uuid": provider_id, "root_provider_uuid": provider_id})
+
+    def _held(self, _: Request, instance_id: str) -> Response:
+        rows = self._ask(lambda world: world.nova.held(instance_id))
+        return Response(200, {"consumer_generation": 1, "project_id": "p", "user_id": "u", "allocations": {
+            provider: {"generation": 1, "resources": dict(amounts)} for provider, amounts in rows.items()}})
+
+    def _hold(self, request: Request, instance_id: str) -> Response:
+        """Only what hanode asks for: fewer providers than before."""
+        (kept,) = request.body["allocations"]
+        self._ask(lambda world: world.nova.settle_allocation(instance_id, kept))
+        return Response(204, None)
 
     def _ask(self, call: Callable[[World], T]) -> T:
         return self._live.ask(call, error_body, lambda world: world.control.delay_s)

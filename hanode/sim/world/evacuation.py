@@ -106,7 +106,10 @@ class Evacuation:
 
     def _force(self, job: Job) -> None:
         """Scheduler bypassed: only Placement is asked; a failure leaves the server as it was."""
-        if self._world.placement.fits(job.server.instance_id, job.target, job.server.resources):
+        if len(self._world.placement.of_instance(job.server.instance_id)) != 1:
+            job.server.task_state = None
+            self._refuse(job, "complex allocations on the source host so move cannot be forced")
+        elif self._world.placement.fits(job.server.instance_id, job.target, job.server.resources):
             self._send(job)
         else:
             job.server.task_state = None

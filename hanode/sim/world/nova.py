@@ -190,6 +190,22 @@ class Nova:
     def room(self, provider_id: str) -> Resources:
         return self._place("room", provider_id, self._world.placement.room)
 
+    def held(self, instance_id: str) -> Mapping[str, Resources]:
+        """Provider -> amounts that this consumer holds there."""
+        def effect() -> Mapping[str, Resources]:
+            found = self._world.placement.of_instance(instance_id)
+            return {self._world.hosts[host].provider_id: amounts for host, amounts in sorted(found.items())}
+        return self._world.control.request("allocations", instance_id, effect, Part.PLACEMENT)
+
+    def settle_allocation(self, instance_id: str, provider_id: str) -> None:
+        """Only what it holds on this provider is left, if it holds anything there."""
+        def settle(name: str) -> None:
+            held = self._world.placement.of_instance(instance_id)
+            for host in held if name in held else ():
+                if host != name:
+                    self._world.placement.release(instance_id, host)
+        self._place("settle-allocation", provider_id, settle)
+
     # ---------------------------------------------------------------- building and helpers
 
     def add_aggregate(self, aggregate: Aggregate) -> None:

@@ -23,6 +23,8 @@ BANNER = b"SSH-2.0-hanode-lab\r\n"
 def listener(address: str, port: int) -> socket.socket:
     server = socket.socket()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Beside the silence that answers for hosts that are off (silence.py).
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     server.bind((address, port))
     server.listen(64)
     server.setblocking(False)

@@ -156,6 +156,12 @@ def network(lab: Lab) -> Service:
     return Service("network", argv, listens(lab.port("network")))
 
 
+def silence(lab: Lab) -> Service:
+    port = lab.hosts[0].banner_port
+    argv = [str(lab.python), "-I", "-S", str(HERE / "silence.py"), str(port)]
+    return Service("silence", argv, listens(port))
+
+
 def control_plane_config(lab: Lab) -> list[str]:
     files = [lab.path("etc", "nova", name) for name in ("nova.conf", "database.conf")]
     return [word for file in files for word in ("--config-file", str(file))]
@@ -192,6 +198,7 @@ def catalogue(lab: Lab) -> dict[str, Service]:
         nova_api(lab),
         nova_daemon(lab, "nova-conductor"),
         nova_daemon(lab, "nova-scheduler"),
+        silence(lab),
         *(bmc(lab, host) for host in lab.hosts),
     ]
     return {service.name: service for service in services}

@@ -74,7 +74,7 @@ def bring_up(lab: Lab) -> None:
             catalogue[name].wait(lab)
     with step("keystone, placement, glance, network"):
         # Nova's services are slow to load: they may begin, while the others get ready.
-        start(lab, ["keystone", "network"])
+        start(lab, ["keystone", "network", "silence"])
         contents(lab, "accounts")
         start(lab, ["placement", "glance", "nova-conductor"])
     with step("nova and the hosts"):
