@@ -12,6 +12,7 @@ import logging
 import queue
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,10 @@ PATIENCE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses between attempts to reach what we need at start; the last one again and again."""
 
 ACTS_END_S = 10.0
+
+TICK_GAP_S = 0.2
+"""Two ticks begin at least so far apart, however often the bell rings."""
+
 LEVELS: Mapping[Level, int] = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
 WRONG_CONFIGURATION = 2
 
@@ -112,6 +117,7 @@ class Daemon:
         self._wire = wire
         self._systemd = systemd
         self._bell = Bell()
+        self._pause = threading.Event()  # never set: a wait that signals do not cut short and that holds no lock
         self._stopping = False
         self._hung_up = False
         self._said = ""
@@ -172,6 +178,8 @@ class Daemon:
             self._tell(tell, parts.engine.summary)
             tell = self._systemd.alive
             self._bell.wait(min(wait_s, self._systemd.watchdog_s / 3) if self._systemd.watchdog_s else wait_s)
+            # Answers come in swarms; one tick takes them all, and leaves the processor to those who answer.
+            self._pause.wait(max(0.0, began_s + TICK_GAP_S - time.monotonic()))
 
     def _log_changes(self, engine: Engine) -> None:
         """Whether we lead, and what keeps us from our work: said when it changes, seconds aside."""

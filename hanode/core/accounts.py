@@ -14,9 +14,9 @@ LEAVING = frozenset({"deleting", "soft-deleting"})
 RUNNABLE = frozenset({"active", "stopped", "error"})
 
 SKIPPED_STATES: Mapping[str, str] = {
-    "paused": "is PAUSED: Nova does not evacuate it; unpause or reset its state to error, then `hanode incident retry`",
-    "suspended": "is SUSPENDED: its memory image lies on the failed host; resume it there, or reset its state to error",
-    "rescued": "is in RESCUE: unrescue it when its host is back, or reset its state to error",
+    "paused": "is PAUSED: Nova does not evacuate it; reset its state to error and it is restarted elsewhere, or wait for its host",
+    "suspended": "is SUSPENDED: its memory lies on the failed host; reset its state to error and it is restarted elsewhere without it",
+    "rescued": "is in RESCUE: unrescue it when its host is back, or reset its state to error and it is restarted elsewhere",
     "resized": "waits for its resize to be confirmed: confirm or revert it when the host is back",
     "shelved": "is SHELVED: unshelve it when its host is back",
 }

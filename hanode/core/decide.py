@@ -236,9 +236,9 @@ LEVELS = {
 def _tell(draft: Draft) -> None:
     for name, judgement in sorted(draft.verdicts.items()):
         record = draft.records.get(name)
-        untouched = record is None or record.state is HostState.SUSPECT
-        # Of a host in recovery the recovery itself tells; its verdict alone is no news to wake anybody with.
-        level = LEVELS.get(judgement.verdict, Level.INFO) if untouched else Level.INFO
+        if record is not None and record.state is not HostState.SUSPECT:
+            continue  # of a host in recovery the recovery itself tells
+        level = LEVELS.get(judgement.verdict, Level.INFO)
         first = judgement.verdict is not Verdict.HEALTHY
         draft.note_change(level, "verdict", name, judgement.verdict, f"{judgement.verdict}: {judgement.reason}", first)
     names = ", ".join(h.name for h in draft.holds)

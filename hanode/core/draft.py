@@ -35,6 +35,12 @@ from hanode.core.model import (
 )
 from hanode.core.policy import Policy
 
+ROOM_S = 10.0
+"""Placement is asked for everybody's room so often while something is to be placed; what we ask for is charged at once."""
+
+EVACUATIONS_S = 15.0
+"""So often for the unfinished evacuations of the whole cloud: they change only when hosts come back."""
+
 EVER_S = float("-inf")
 SERVICE_WRITES = frozenset({ActionKind.FORCE_DOWN, ActionKind.CLEAR_FORCE_DOWN, ActionKind.DISABLE, ActionKind.ENABLE})
 
@@ -80,6 +86,8 @@ class Draft:
         """Ask for it, and return its newest reading if that is known and was begun at or after `since_s`."""
         self.want(kind, key, every_s)
         found = self.snapshot.readings.get((kind, key))
+        if found is not None and found.started_s < since_s:
+            self.want(kind, key, 0.0)  # somebody waits for a younger one: at once
         if found is None or isinstance(found.value, Unknown) or found.started_s < since_s:
             return None
         return found

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import cast
 
 from hanode.core.decisions import Level
-from hanode.core.draft import Draft
+from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
 from hanode.core.fence import fence_again, mark, signs_of_life
 from hanode.core.fence import read_table as reread
 from hanode.core.follow import View, become, evacuate_action, follow, is_ready, view
@@ -107,7 +107,7 @@ def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
 
 def sound_targets(draft: Draft) -> tuple[Host, ...] | None:
     """Hosts that may take an instance: up, enabled, beating, in no recovery, source of no unfinished evacuation (S7)."""
-    fleet, unfinished = draft.fleet, draft.evacuations(5.0)
+    fleet, unfinished = draft.fleet, draft.evacuations(EVACUATIONS_S)
     if fleet is None or unfinished is None:
         return None
     returning = {m.source for m in unfinished if m.blocks_release}
@@ -190,7 +190,7 @@ def room_now(draft: Draft) -> Room | None:
     busy = [r for r in draft.records.values() if r.state is HostState.EVACUATING]
     if not any(i.state in TO_DO for r in busy for i in r.instances.values()):
         return None
-    reading = draft.room(2.0)
+    reading = draft.room(ROOM_S)
     if reading is None:
         return None
     free = cast("Mapping[str, Resources]", reading.value)
@@ -212,5 +212,9 @@ def _charge(draft: Draft, room: Room, record: HostRecovery, entry: InstanceRecov
             for m in cast("tuple[Migration, ...]", shown.value)
             if m.instance_id == entry.instance_id and m.migration_id not in entry.baseline
         ]
+        if mine and all(m.status == "done" for m in mine):
+            # It runs there: its place in the line is free, even before it is seen on its host.
+            room.charge(entry.target, {} if shown.finished_s <= read_s else entry.resources)
+            return
         claimed = any(m.status != "accepted" for m in mine) and shown.finished_s <= read_s
     room.start(entry.target, entry.domain, {} if claimed else entry.resources)

@@ -10,7 +10,7 @@ from typing import Any
 
 from hanode.core import accounts
 from hanode.core.decisions import Level, Verdict
-from hanode.core.draft import Draft, verdict_of
+from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind, Host, HostRecovery, InstanceRecovery, Power, Proof, ProofKind, Result, WantKind
@@ -25,7 +25,7 @@ def open_suspicion(draft: Draft, e: Evidence) -> None:
     instances = read_table(draft, HostRecovery(e.host.name, "", HostState.SUSPECT, "", ""), e.host, since_s, 10.0)
     if instances is None:
         return
-    stamp = draft.now.at.replace("-", "").replace(":", "")
+    stamp = draft.now.at.partition(".")[0].replace("-", "").replace(":", "").removesuffix("Z")
     draft.save(
         HostRecovery(
             host=e.host.name,
@@ -68,14 +68,14 @@ def suspect(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     draft.save(
         replace(record, state=HostState.FENCING, reason=cause, cause=cause, proof=None, observe_only=observe_only, **new_round(record))
     )
-    said = "would be powered off now (mode observe)" if observe_only else "is taken for failed and will be powered off"
+    said = "would be powered off now (mode observe)" if observe_only else "is taken for failed and will be made certain to be off"
     draft.note(Level.ALARM, "failed", record.host, f"{said}: {cause}", record.incident)
 
 
 def prepare(draft: Draft, host: Host) -> None:
     """Read now what the evacuation will need, so that it need not wait for it after the fence."""
-    draft.room(5.0)
-    draft.evacuations(5.0)
+    draft.room(ROOM_S)
+    draft.evacuations(EVACUATIONS_S)
     draft.skip_images(300.0)
     draft.consumption(host, 30.0)
     draft.migrations(host.name, 5.0)
@@ -85,7 +85,10 @@ def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     verdict = verdict_of(draft, record.host)
     prepare(draft, e.host)
     told = e.host.service.forced_down
-    if verdict in ALIVE and not record.is_open:
+    if record.observe_only and draft.may_write(record.host):
+        # Armed since: from here on it is an incident like any other, judged and braked anew before anything is done.
+        draft.save(replace(record, observe_only=False, proof=None))
+    elif verdict in ALIVE and not record.is_open:
         _lives(draft, record, e)
     elif verdict is Verdict.EXEMPT and not record.off_may_have_reached and not record.is_open and not told:
         draft.note(Level.WARNING, "exempt", record.host, f"is left alone: {draft.verdicts[record.host].reason}", record.incident)
@@ -170,8 +173,7 @@ def off_action(record: HostRecovery) -> Action:
 def _off(draft: Draft, record: HostRecovery) -> None:
     """The intent is committed in the same tick before the off is sent: no leader can have sent one that is not written."""
     draft.save(replace(record, reason=f"power-off, attempt {record.fence_attempt}"))
-    if draft.act(off_action(record), 0.0):
-        draft.note(Level.WARNING, "power-off", record.host, f"power-off, attempt {record.fence_attempt}", record.incident)
+    draft.act(off_action(record), 0.0)
 
 
 def _follow_off(draft: Draft, record: HostRecovery) -> None:
@@ -195,7 +197,7 @@ def _follow_off(draft: Draft, record: HostRecovery) -> None:
             Level.WARNING,
             "power-off",
             record.host,
-            f"attempt {record.fence_attempt} {outcome.result}: {outcome.detail or 'accepted'}",
+            f"power-off, attempt {record.fence_attempt}: {outcome.result}{f' ({outcome.detail})' if outcome.detail else ''}",
             record.incident,
         )
     delivered = outcome.result in {Result.DONE, Result.AMBIGUOUS}
@@ -280,7 +282,7 @@ def tell_nova(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     if instances is None:
         return
     draft.save(replace(record, state=HostState.EVACUATING, reason="restarting its instances elsewhere", instances=instances))
-    draft.note(Level.WARNING, "evacuating", record.host, f"{len(instances)} instances to account for", record.incident)
+    draft.note(Level.WARNING, "evacuating", record.host, f"instances to account for: {len(instances)}", record.incident)
 
 
 def mark(draft: Draft, record: HostRecovery, host: Host) -> None:

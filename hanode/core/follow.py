@@ -5,6 +5,7 @@ One function per state. Each answers with the entry as it is now; S3 lives in `_
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
@@ -12,7 +13,7 @@ from typing import cast
 from hanode.core.accounts import classify
 from hanode.core.decisions import Level
 from hanode.core.draft import Draft
-from hanode.core.lifecycle import ENDED, HostState, InstanceState, step_instance
+from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState, step_instance
 from hanode.core.model import (
     Action,
     ActionKind,
@@ -28,6 +29,7 @@ from hanode.core.policy import MARKER
 PROVEN_OFF = frozenset({HostState.FENCED, HostState.EVACUATING})
 BUSY_TASKS = ("migrating", "resize", "rebuild", "spawning", "scheduling", "block_device_mapping", "networking", "shelving", "unshelving")
 SLOW_S = 30.0
+UNLOCK_WITHIN_S = 30.0
 LEVELS = {InstanceState.STUCK: Level.ALARM, InstanceState.FAILED: Level.ALARM, InstanceState.WAITING: Level.WARNING}
 
 
@@ -66,13 +68,18 @@ def view(draft: Draft, record: HostRecovery) -> View | None:
 def become(v: View, entry: InstanceRecovery, state: InstanceState, reason: str, **changes: object) -> InstanceRecovery:
     """A step of the table, said once."""
     step_instance(entry.state, state)
-    if state is not entry.state or (state is InstanceState.WAITING and reason != entry.reason):
+    if state is not entry.state or (state is InstanceState.WAITING and _plain(reason) != _plain(entry.reason)):
         text = f"{entry.name or entry.instance_id} {state}: {reason}"
         v.draft.note(LEVELS.get(state, Level.INFO), f"instance-{state.lower()}", v.record.host, text, v.record.incident, entry.instance_id)
     if state is not entry.state:
         v.draft.wake(v.draft.now.s)
     ended_at = v.draft.now.at if state in ENDED else ""
     return replace(entry, state=state, reason=reason, **({"ended_at": ended_at, **changes}))  # type: ignore[arg-type]
+
+
+def _plain(reason: str) -> str:
+    """A reason without its numbers, whose every change is not worth a line."""
+    return re.sub(r"[0-9]+", "", reason)
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,7 @@ def is_ready(v: View, entry: InstanceRecovery) -> bool:
     if now is None or _is_busy(v, entry, now):
         return False
     retry = f"retry/{v.record.incident}/{entry.instance_id}/{entry.attempt}"
-    return not _open(v, entry) and (entry.attempt == 0 or v.draft.waited(retry, v.draft.policy.retry_s))
+    return not _open(v, entry) and (entry.attempt == 0 or entry.pinned or v.draft.waited(retry, v.draft.policy.retry_s))
 
 
 def evacuate_action(record: HostRecovery, entry: InstanceRecovery) -> Action:
@@ -160,6 +167,7 @@ def evacuate_action(record: HostRecovery, entry: InstanceRecovery) -> Action:
         record.incident,
         entry.attempt,
         entry.instance_id,
+        name=entry.name,
         target=entry.target,
         call=entry.call,
         reason=f"{MARKER} {record.incident}",
@@ -269,6 +277,9 @@ def _stuck(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
 def _skipped(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     if now.host != v.record.host:
         return become(v, entry, InstanceState.MOVED, f"somebody moved it to {now.host}", target=now.host)
+    found = classify(now, v.draft.policy, v.skip_images)
+    if found is not None and found[0] is InstanceState.PENDING:
+        return become(v, entry, InstanceState.PENDING, f"is in vm_state {now.vm_state} now")
     return entry
 
 
@@ -278,7 +289,7 @@ def _moved(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
         return become(v, entry, InstanceState.STUCK, f"is on {now.host}, but in ERROR: see its fault, then reset its state")
     wrong = _wrong_power(v, entry, now)
     if isinstance(wrong, ActionKind):
-        v.draft.act(Action(v.record.host, wrong, v.record.incident, instance_id=entry.instance_id), v.draft.policy.retry_s)
+        v.draft.act(Action(v.record.host, wrong, v.record.incident, instance_id=entry.instance_id, name=entry.name), v.draft.policy.retry_s)
     elif not wrong and (entry.unlocked or not entry.ours):
         return become(v, entry, InstanceState.VERIFIED, f"is on {now.host} as before", unlocked=True)
     if v.draft.waited(f"restore/{v.record.incident}/{entry.instance_id}", v.draft.policy.restore_deadline_s):
@@ -300,7 +311,8 @@ def _wrong_power(v: View, entry: InstanceRecovery, now: Instance) -> ActionKind 
         if by_owner is None:
             return True
         return False if by_owner else ActionKind.START
-    if not ran(entry) and now.vm_state == "active" and now.power_state == "running":
+    was_off = entry.before.power_state == "shutdown" or entry.before.vm_state == "stopped"
+    if was_off and now.vm_state == "active" and now.power_state == "running":
         # Nova powers an ERROR instance on when it evacuates it, whatever it was before.
         return ActionKind.STOP
     return False
@@ -313,10 +325,22 @@ def tidy(v: View, entry: InstanceRecovery, now: Instance | Gone | None) -> Insta
         return replace(entry, unlocked=True) if isinstance(now, Gone) else entry
     if entry.state is not InstanceState.MOVED and v.servers_started_s < v.draft.since(f"tidy/{v.record.incident}/{entry.instance_id}"):
         return entry  # this list may be older than our lock
-    if now.locked and now.locked_reason.startswith(MARKER) and not entry.before.locked:
-        v.draft.act(Action(v.record.host, ActionKind.UNLOCK, v.record.incident, instance_id=entry.instance_id), v.draft.policy.retry_s)
-        return entry
-    return replace(entry, unlocked=True)
+    if not (now.locked and now.locked_reason.startswith(MARKER)) or entry.before.locked:
+        return replace(entry, unlocked=True)
+    # By attempt: an unlock after an earlier attempt says nothing of the lock of this one.
+    action = Action(v.record.host, ActionKind.UNLOCK, v.record.incident, entry.attempt, entry.instance_id, entry.name)
+    outcome = v.draft.outcome(action.action_id)
+    if outcome is not None and outcome.result is Result.DONE:
+        return replace(entry, unlocked=True)  # Nova has written it before it answered
+    if not _others_first(v, entry):
+        v.draft.act(action, v.draft.policy.retry_s)
+    return entry
+
+
+def _others_first(v: View, entry: InstanceRecovery) -> bool:
+    """While instances wait to be posted, an unlock only delays them; for a short while it can wait."""
+    to_post = any(i.state in TO_DO or i.state is InstanceState.REQUESTED for i in v.record.instances.values())
+    return to_post and not v.draft.waited(f"unlock/{v.record.incident}/{entry.instance_id}", UNLOCK_WITHIN_S)
 
 
 RULES: Mapping[InstanceState, Callable[[View, InstanceRecovery, Instance], InstanceRecovery]] = {

@@ -78,7 +78,7 @@ def _bring_home(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
         if by_owner and seen.record.state is HostState.RELEASING:
             return become(seen, entry, InstanceState.RETURNED, "is at home; its owner has stopped it since")
         if by_owner is False:
-            action = Action(seen.record.host, ActionKind.START, seen.record.incident, instance_id=entry.instance_id)
+            action = Action(seen.record.host, ActionKind.START, seen.record.incident, instance_id=entry.instance_id, name=entry.name)
             if draft.act(action, draft.policy.retry_s):
                 draft.note_once(
                     Level.INFO,
@@ -120,13 +120,13 @@ def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     record = watch_instances(draft, record, e)
     if not e.beats:
         draft.power(record.host, 10.0)
-        draft.note_once(Level.INFO, "release-waits", record.host, "release waits until its service reports", record.incident)
+        draft.note_once(Level.INFO, "release-waits", record.host, "not taken back yet: its service does not report", record.incident)
         if record.powered_on:
             draft.act(Action(record.host, ActionKind.POWER_ON, record.incident), 60.0)
         return
     waits_for = _blocked(draft, record)
     if waits_for:
-        draft.note_once(Level.WARNING, "release-waits", record.host, f"release waits: {waits_for}", record.incident)
+        draft.note_once(Level.INFO, "release-waits", record.host, f"not taken back yet: {waits_for}", record.incident)
         return
     _take_back(draft, record, e)
 
@@ -149,13 +149,13 @@ def _blocked(draft: Draft, record: HostRecovery) -> str | None:
     if record.is_open:
         return "evacuations from it are in flight"
     if migrations is None:
-        return "its evacuation records are not read yet"
+        return "its evacuation records are being read"
     blocking = sorted(m.migration_id for m in migrations if m.blocks_release)
     if blocking:
         # Only a restart of nova-compute ends them; until then its next start would destroy guests that came home.
         return f"evacuation records {', '.join(blocking[:5])} are unfinished: nova-compute on it must be restarted"
     if not record.release_asked and draft.policy.release != "auto":
-        return f"for your word: `hanode host release {record.host}`"
+        return f"waits for your word, type `hanode host release {record.host}`"
     return None
 
 

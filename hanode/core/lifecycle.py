@@ -163,6 +163,7 @@ INSTANCE_STEPS: Mapping[InstanceState, Mapping[InstanceState, str]] = {
         _I.GONE: "deleted",
     },
     _I.SKIPPED: {
+        _I.PENDING: "its Nova state allows an evacuation now",
         _I.RETURNED: "runs at home again",
         _I.MOVED: "somebody moved it",
         _I.GONE: "deleted",

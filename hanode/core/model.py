@@ -217,6 +217,7 @@ class Action:
     incident: str
     attempt: int = 1
     instance_id: str = ""
+    name: str = ""  # of the instance, for people
     service_id: str = ""
     target: str = ""
     call: Call = Call.SCHEDULED

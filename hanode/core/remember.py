@@ -52,7 +52,10 @@ def _beat(beat: Beat | None, host: Host, reading: Reading[object]) -> Beat:
     if stamp == beat.stamp:
         return beat
     if beat.credit:
-        return replace(beat, stamp=stamp, credit=beat.credit - 1)
+        # Our own write may have swallowed a heartbeat: while Nova calls the host up it counts as one for its silence, which
+        # only delays, but never as a sign of life against a proof of death.
+        up_s = seen_s if host.service.state == "up" else beat.seen_s
+        return replace(beat, stamp=stamp, seen_s=up_s, credit=beat.credit - 1)
     return replace(beat, stamp=stamp, seen_s=seen_s, moved=True, recent=(*beat.recent, seen_s)[-KEPT_BEATS:])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from hanode.core.decisions import Decisions, Level, Note
-from hanode.core.model import Action, Outcome, Result
+from hanode.core.model import Action, ActionKind, Outcome, Result
 
 
 class Narrator(Protocol):
@@ -28,7 +28,7 @@ def line_of_note(note: Note) -> str:
 
 
 def line_of_action(action: Action) -> str:
-    subject = f" {action.instance_id}" if action.instance_id else ""
+    subject = f" {action.name or action.instance_id}" if action.instance_id else ""
     target = f" to {action.target}" if action.target else ""
     reason = f" ({action.reason})" if action.reason else ""
     return f"{action.host}: do {action.kind}{subject}{target}{reason} [{action.incident} #{action.attempt}]"
@@ -36,10 +36,10 @@ def line_of_action(action: Action) -> str:
 
 def line_of_outcome(outcome: Outcome) -> str | None:
     """Worth a line only when it did not simply succeed."""
-    if outcome.result is Result.DONE:
-        return None
+    if outcome.result is Result.DONE or outcome.action.kind is ActionKind.POWER_OFF:
+        return None  # of a power-off the incident itself tells
     action = outcome.action
-    subject = f" {action.instance_id}" if action.instance_id else ""
+    subject = f" {action.name or action.instance_id}" if action.instance_id else ""
     return f"{action.host}: {action.kind}{subject} {outcome.result}: {outcome.detail} [{action.incident}]"
 
 

@@ -14,6 +14,9 @@ from hanode.errors import HanodeError, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
 
 Key = tuple[WantKind, str]
+URGENT = frozenset({WantKind.POWER, WantKind.PROBE, WantKind.FLEET})
+PATIENCE = 1.5
+"""A read that takes a second is begun again after one and a half: a third of the time is left to others."""
 
 
 class Observer:
@@ -48,7 +51,11 @@ class Observer:
 
     def _due_s(self, key: Key) -> float:
         reading = self._readings.get(key)
-        return float("-inf") if reading is None else reading.started_s + self._wants[key]
+        if reading is None:
+            return float("-inf")
+        # What answers slowly is asked less often: flooding Nova is slower than feeding it. Proof of death is not waited for.
+        patience = 0.0 if key[0] in URGENT or not self._wants[key] else PATIENCE * (reading.finished_s - reading.started_s)
+        return reading.started_s + max(self._wants[key], patience)
 
     def _begin(self, key: Key) -> None:
         def run() -> None:

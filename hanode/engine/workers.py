@@ -71,6 +71,8 @@ class Workers:
             if action.lock:
                 self._cloud.lock(action.instance_id, action.reason)
             if action.provider_id:
+                # Another leader may have moved it while the lock was taken: its new allocation must not be thrown away.
+                self._prove()
                 self._cloud.settle_allocation(action.instance_id, action.provider_id)
             self._prove()
         except HanodeError as error:

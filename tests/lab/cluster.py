@@ -84,7 +84,7 @@ class Cluster:
     """Three daemons with a journal of their own; `d1`, `d2`, `d3`."""
 
     def __init__(
-        self, lab: Lab, directory: Path, protection: str = "", fence_after_s: float = 10.0, at_once: int = 8, per_target: int = 4
+        self, lab: Lab, directory: Path, protection: str = "", fence_after_s: float = 10.0, at_once: int = 16, per_target: int = 6
     ) -> None:
         self._lab = lab
         self.directory = directory

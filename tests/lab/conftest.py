@@ -61,8 +61,14 @@ def take_back(cloud: Connection, host: str) -> bool:
     service = client.services(cloud)[host]
     if service["forced_down"]:
         return bool(client.set_service(cloud, host, forced_down=False)["http"] == 200)
+    if service["state"] != "up":
+        return False  # enabled while down, it would keep Placement's trait COMPUTE_STATUS_DISABLED until its next restart
     if service["status"] != "enabled":
         return bool(client.set_service(cloud, host, status="enabled")["http"] == 200)
+    if client.is_marked_disabled(cloud, host):
+        # A restart while it was disabled left the mark in Placement, which only the next change of its status takes away.
+        client.set_service(cloud, host, status="disabled")
+        return False
     return True
 
 
