@@ -1,16 +1,18 @@
 """How do slow calls run in virtual time, several at once and in the same order in every run?
 
-Each call has a thread of its own, but never do two run: a call runs to its next port call, stands there for as long as
-the answer takes in virtual time, and is resumed by `run_due`.
+Each call has a stack of its own (a greenlet), and never do two run: a call runs to its next port call, stands there for as
+long as the answer takes in virtual time, and is resumed by `run_due`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
-import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from greenlet import getcurrent, greenlet
 
 from hanode.sim.world import World
 
@@ -20,7 +22,7 @@ class Crash(BaseException):
 
 
 class _Running:
-    """One call in a thread of its own. Whoever is inside `resume` waits while the thread runs, and the other way round."""
+    """One call on a stack of its own. Whoever is inside `resume` waits while it runs, and the other way round."""
 
     def __init__(self, pool: str, call: Callable[[], None]) -> None:
         self.pool = pool
@@ -28,41 +30,35 @@ class _Running:
         self._call = call
         self._dropped = False
         self._error: BaseException | None = None
-        self._go = threading.Semaphore(0)
-        self._back = threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._stack = greenlet(self._run)
 
     def resume(self) -> None:
         """Run it to its next wait or to its end; what it raises is raised here."""
-        if self._thread.ident is None:
-            self._thread.start()
-        self._go.release()
-        self._back.acquire()
+        self._stack.parent = getcurrent()
+        self._stack.switch()
         if self._error is not None:
             raise self._error
 
     def stand(self) -> None:
-        """Called inside the thread: let the others go on until resumed."""
-        self._back.release()
-        self._go.acquire()
+        """Called inside the call: let the others go on until resumed."""
+        assert self._stack.parent is not None
+        self._stack.parent.switch()
         if self._dropped:
             raise Crash("its process died while it waited")
 
     def drop(self) -> None:
-        """Its process died: unwind the thread; its next port call would crash as well."""
-        if self._thread.ident is not None and not self.ended:
+        """Its process died: unwind its stack; its next port call would crash as well."""
+        if self._stack and not self.ended:
             self._dropped = True
-            self._go.release()
-            self._back.acquire()
+            with contextlib.suppress(Crash):
+                self.resume()
 
     def _run(self) -> None:
-        self._go.acquire()
         try:
             self._call()
-        except BaseException as error:  # noqa: BLE001 - carried to the runner's thread, where it is raised again
+        except BaseException as error:  # noqa: BLE001 - carried to the runner, where it is raised again
             self._error = error
         self.ended = True
-        self._back.release()
 
 
 @dataclass

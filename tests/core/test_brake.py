@@ -94,4 +94,6 @@ def test_hosts_in_recovery_count_until_their_work_is_done() -> None:
 
     for state, held in ((InstanceState.UNDERWAY, True), (InstanceState.VERIFIED, False)):
         records = {name: recovery(name, state) for name in ("c1", "c2")}
+        dead = hosts(8, c1=Verdict.FAILED, c2=Verdict.FAILED, c3=Verdict.SUSPECT)
+        assert ("TOO_MANY" in names(scene(dead, records=records))) is held, "off and finished, it is still judged FAILED"
         assert ("TOO_MANY" in names(scene(hosts(8, c3=Verdict.SUSPECT), records=records))) is held
