@@ -70,7 +70,10 @@ def flavor_resources(instance: Instance) -> Resources:
 
 
 def table(
-    old: Mapping[str, InstanceRecovery], servers: Mapping[str, Instance], first: Mapping[str, InstanceRecovery | None]
+    old: Mapping[str, InstanceRecovery],
+    servers: Mapping[str, Instance],
+    first: Mapping[str, InstanceRecovery | None],
+    untouched: bool = False,
 ) -> Mapping[str, InstanceRecovery]:
     """The instance table after the servers of the host were read again.
 
@@ -84,6 +87,8 @@ def table(
             continue
         if former is None or former.state in {InstanceState.RETURNED, InstanceState.VERIFIED}:
             result[instance_id] = entry
+        elif untouched and former.state is InstanceState.PENDING and entry.before.power_state == "running" and not former.ours:
+            result[instance_id] = replace(former, before=entry.before)  # started since its host first fell silent
         elif former.state is InstanceState.PENDING and entry.state is not InstanceState.PENDING:
             result[instance_id] = replace(former, state=entry.state, reason=entry.reason)
     return dict(sorted(result.items()))

@@ -78,8 +78,9 @@ def _abandon(draft: Draft, command: Command, record: HostRecovery | None, e: Evi
         return False, "evacuations from it are in flight"
     if record.state is HostState.FENCING and record.off_may_have_reached:
         return False, "a power-off may be on its way: wait until it is fenced or needs an operator"
-    if e.host.service.forced_down:
+    if record.fenced_at:
         draft.save(replace(record, state=HostState.RELEASING, reason=f"abandoned by {command.who}"))
+        _hold(draft, command.host, f"{HoldKind.STORM}:ABANDONED")
         return True, "abandoned; what Nova was told is taken back when it reports"
     draft.close(record, f"abandoned by {command.who}: {command.why}")
     # Otherwise the next tick would judge the same silence anew and shoot.

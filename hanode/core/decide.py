@@ -13,7 +13,7 @@ from hanode.core.brake import Scene, brake
 from hanode.core.commands import obey
 from hanode.core.decisions import Decisions, HoldKind, Judgement, Level, Timers, Verdict
 from hanode.core.draft import Draft, verdict_of
-from hanode.core.evacuate import evacuating, room_now
+from hanode.core.evacuate import evacuating, room_now, watch_instances
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.home import back_from_suspicion, releasing
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, judge
@@ -126,7 +126,9 @@ def _quarantine(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
 
 def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     living = {name for name, e in evidence.items() if e.beats and e.host.service.state is not None}
-    held = {name: why for name, why in draft.roster.held.items() if name not in living}
+    # A new leader sees "up" for as long as Nova waits (service_down_time): only a heartbeat that it saw itself frees a host.
+    reports = {name for name in living if evidence[name].beat.moved}
+    held = {name: why for name, why in draft.roster.held.items() if name not in reports}
     draft.roster = replace(draft.roster, seen=draft.roster.seen | living, held=held)
 
 
@@ -164,7 +166,10 @@ def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
             continue  # the brake says why nothing is known
         if e is None:
             draft.note_once(Level.WARNING, "unseen", name, "Nova does not show it now: its recovery waits", record.incident)
-        elif record.state is HostState.SUSPECT:
+            continue
+        if record.is_open and record.state in {HostState.FENCING, HostState.NEEDS_OPERATOR}:
+            record = watch_instances(draft, record, e)  # its evacuations end while it is fenced again
+        if record.state is HostState.SUSPECT:
             _suspected(draft, record, e)
         elif record.state is HostState.FENCING:
             fencing(draft, record, e)

@@ -67,7 +67,7 @@ class Beat:
     stamp: str  # Nova's updated_at, only ever compared for being different
     seen_s: float  # when the read that first showed this stamp came back
     moved: bool = False  # it moved under this leader: the host was certainly alive then
-    credit: int = 0  # service updates of ours that can each explain one move
+    written: tuple[object, ...] = ()  # what others than the host write into its row; a change of it explains one move
     recent: tuple[float, ...] = ()  # when the last three unexplained moves were seen
     looked_s: float | None = None  # start of the newest reading that showed its state
 

@@ -157,6 +157,12 @@ class Draft:
             self.wake(due_s)
         return due_s <= self.now.s
 
+    def keep_waits(self, subject: str) -> None:
+        """The facts about an incident or an instance are missing in this tick: its waits go on."""
+        for name, begun_s in self.timers.waits.items():
+            if subject in name.split("/"):
+                self._waits.setdefault(name, begun_s)
+
     def restart_wait(self, name: str) -> None:
         self._waits[name] = self.now.s
 
@@ -212,9 +218,6 @@ class Draft:
             return False
         self._waits[sent] = self.now.s
         self._actions[action.action_id] = action
-        beat = self._beats.get(action.host)
-        if beat is not None and action.kind in SERVICE_WRITES:
-            self._beats[action.host] = replace(beat, credit=beat.credit + 1)
         return True
 
     def outcome(self, action_id: str) -> Outcome | None:
@@ -258,6 +261,9 @@ class Draft:
         changed = [r for host, r in sorted(self.records.items()) if self.before.hosts.get(host) != r]
         incidents = {record.incident for record in self.records.values()}
         outcomes = {key: o for key, o in self.timers.outcomes.items() if o.action.incident in incidents}
+        if self.fleet is None:
+            # Nobody was judged: what waits goes on waiting, what was said stays said.
+            self._waits, self._said = {**self.timers.waits, **self._waits}, {**self.timers.said, **self._said}
         timers = replace(self.timers, beats=self._beats, waits=self._waits, said=self._said, outcomes=outcomes)
         return Decisions(
             timers=timers,

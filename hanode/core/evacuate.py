@@ -11,7 +11,7 @@ from hanode.core.decisions import Level
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
 from hanode.core.fence import fence_again, mark, signs_of_life
 from hanode.core.fence import read_table as reread
-from hanode.core.follow import View, become, evacuate_action, follow, is_ready, view
+from hanode.core.follow import View, become, evacuate_action, follow, is_ready, proven_off, view
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState
 from hanode.core.model import (
@@ -70,6 +70,7 @@ def watch_instances(draft: Draft, record: HostRecovery, e: Evidence) -> HostReco
         record = replace(record, instances={**instances, **home})
     seen = view(draft, record)
     if seen is None:
+        draft.keep_waits(record.incident)
         return draft.save(record)
     return draft.save(replace(record, instances={key: follow(seen, entry) for key, entry in record.instances.items()}))
 
@@ -94,7 +95,11 @@ def post_some(draft: Draft, record: HostRecovery, e: Evidence, room: Room) -> No
 def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
     """S2: the source is read off again within proof_s before each batch; unreadable means no new POST."""
     if record.proof is not None and record.proof.kind is ProofKind.PERSON:
-        return True  # any sign of life has already taken this recovery back
+        # Any sign of life that this leader saw has taken the recovery back; so it must have looked for one.
+        probe = draft.probe(record.host, draft.policy.proof_s / 2)
+        beaten = draft.now.s - draft.timers.office_since_s >= draft.policy.office_hold_s
+        asked = not draft.policy.probeable or (probe is not None and draft.now.s - probe.last_s <= draft.policy.proof_s)
+        return beaten and asked
     trace = draft.power(record.host, draft.policy.proof_s / 2)
     fresh = trace is not None and trace.value == Power.OFF and draft.now.s - trace.last_s <= draft.policy.proof_s
     if not fresh:
@@ -130,9 +135,15 @@ def _post(seen: View, entry: InstanceRecovery, e: Evidence, targets: tuple[Host,
         return entry
     domain = _journaled_domain(draft, e.host, entry)
     choice = targets
+    if entry.pinned and proven_off(seen, entry.target):
+        # 2.2 (c): a late first post cannot start anything there any more.
+        entry = replace(entry, pinned=False, avoid=(*entry.avoid, entry.target), target="")
     if entry.pinned:
         choice = tuple(h for h in targets if h.name == entry.target)
     found = place(Ask(seen.servers[entry.instance_id], entry, e.host, domain, draft.policy), choice, room)
+    if isinstance(found, Refused) and not found.busy and entry.avoid and not entry.pinned:
+        # Only hosts where an attempt failed are left: one of them again rather than none for ever. The attempts are counted.
+        found = place(Ask(seen.servers[entry.instance_id], replace(entry, avoid=()), e.host, domain, draft.policy), choice, room)
     if isinstance(found, Refused):
         if found.busy:
             return replace(entry, reason=found.reason)
@@ -159,7 +170,10 @@ def _request(seen: View, entry: InstanceRecovery, found: Placed, domain: Storage
         requested_at=draft.now.at,
         unlocked=entry.before.locked,
     )
+    # S2: the proof must still be fresh when the POST leaves, however long the lock took.
     action = evacuate_action(seen.record, asked)
+    locked = seen.servers[entry.instance_id].locked  # by an attempt that came too late: it need not be slow again
+    action = replace(action, lock=action.lock and not locked, until_s=draft.now.s + draft.policy.proof_s)
     if found.call is Call.ON_SHARED_STORAGE:
         # Whatever it holds elsewhere belongs to a host that is dead or to an attempt that has ended: nothing of it is open.
         source = draft.host(seen.record.host)

@@ -51,17 +51,19 @@ def read_table(draft: Draft, record: HostRecovery, host: Host, since_s: float, e
     domain = draft.policy.domain_of(host)
     name = domain.name if domain else ""
     first = {key: accounts.account(server, name, consumed or {}, draft.policy, skip_images) for key, server in servers.items()}
-    return dict(accounts.table(record.instances, servers, first))
+    return dict(accounts.table(record.instances, servers, first, untouched=record.state is HostState.SUSPECT))
 
 
 def suspect(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     verdict = verdict_of(draft, record.host)
     prepare(draft, e.host)
+    # The host may have been back since this record began, and other servers may have come: each silence is read anew.
+    since_s = draft.since(f"silent/{record.host}")
+    known = draft.reading(WantKind.SERVERS, record.host, 10.0, since_s) is not None
+    instances = read_table(draft, record, e.host, since_s, 10.0 if known else 1.0)
+    if instances is not None:
+        record = draft.save(replace(record, instances=instances))
     if verdict is not Verdict.FAILED or draft.held(e.named):
-        return
-    busy = sorted(r.host for r in draft.records.values() if r.state is HostState.FENCING and not r.observe_only)
-    if len(busy) >= draft.policy.max_fencing:
-        draft.note_once(Level.WARNING, "fence-queue", record.host, f"waits: {len(busy)} hosts are being fenced, max_fencing allows no more")
         return
     cause = draft.verdicts[record.host].reason
     observe_only = not draft.may_write(record.host)
@@ -84,21 +86,28 @@ def prepare(draft: Draft, host: Host) -> None:
 def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     verdict = verdict_of(draft, record.host)
     prepare(draft, e.host)
-    told = e.host.service.forced_down
+    told = bool(record.fenced_at)  # from then on a write of ours to its service may be on its way, whatever Nova shows
     if record.observe_only and draft.may_write(record.host):
         # Armed since: from here on it is an incident like any other, judged and braked anew before anything is done.
         draft.save(replace(record, observe_only=False, proof=None))
-    elif verdict in ALIVE and not record.is_open:
+    elif _shows_life(verdict, e) and not record.is_open:
         _lives(draft, record, e)
     elif verdict is Verdict.EXEMPT and not record.off_may_have_reached and not record.is_open and not told:
         draft.note(Level.WARNING, "exempt", record.host, f"is left alone: {draft.verdicts[record.host].reason}", record.incident)
         draft.close(record, f"exempt before any power-off: {draft.verdicts[record.host].reason}")
     elif record.observe_only:
         _observe(draft, record, e)
+    elif draft.policy.mode_of(e.host) == "approve" and not record.approved:
+        text = f"waits for your approval: `hanode incident approve {record.host}`"
+        draft.note_once(Level.ALARM, "approve", record.host, text, record.incident)
     elif e.reads_off and not e.lives:
         fenced(draft, record, Proof(ProofKind.DEVICE, "its power device read exactly off twice", draft.now.at))
     else:
         _shoot(draft, record, e, verdict)
+
+
+def _shows_life(verdict: Verdict, e: Evidence) -> bool:
+    return verdict in ALIVE or (verdict is Verdict.EXEMPT and e.lives)
 
 
 def fenced(draft: Draft, record: HostRecovery, proof: Proof) -> HostRecovery:
@@ -120,7 +129,7 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         draft.note(Level.WARNING, "observed", record.host, f"would have been fenced: {right}", record.incident)
         draft.close(record, f"observed only: {right}")
         return
-    if e.host.service.forced_down or e.host.service.disabled_reason.startswith(MARKER):
+    if record.fenced_at or e.host.service.disabled_reason.startswith(MARKER):
         draft.note(Level.ALARM, "alive", record.host, "lives again: what Nova was told is taken back", record.incident)
         draft.save(replace(record, state=HostState.RELEASING, reason="lives again"))
         return
@@ -152,15 +161,16 @@ def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) ->
         why = f"hold {hold.name}: {hold.reason}" if hold else f"judged {verdict} now"
         draft.note_once(Level.WARNING, "fence-waits", record.host, f"no power-off: {why}", record.incident)
         return
-    if policy.mode_of(e.host) == "approve" and not record.approved:
-        text = f"waits for your approval: `hanode incident approve {record.host}`"
-        draft.note_once(Level.ALARM, "approve", record.host, text, record.incident)
-        return
     if record.host not in policy.fenceable:
         _ask_operator(draft, record, "no power device is configured for it")
     elif record.host in draft.roster.quarantined:
         _ask_operator(draft, record, f"its power device is not believed: {draft.roster.quarantined[record.host]}")
     elif not record.offs:
+        busy = [r for r in draft.records.values() if r.state is HostState.FENCING and r.offs]
+        if len(busy) >= policy.max_fencing:
+            text = f"waits: {len(busy)} hosts are being fenced, max_fencing allows no more"
+            draft.note_once(Level.WARNING, "fence-queue", record.host, text)
+            return
         _off(draft, replace(record, offs=("",)))
     else:
         _follow_off(draft, record)
@@ -173,7 +183,7 @@ def off_action(record: HostRecovery) -> Action:
 def _off(draft: Draft, record: HostRecovery) -> None:
     """The intent is committed in the same tick before the off is sent: no leader can have sent one that is not written."""
     draft.save(replace(record, reason=f"power-off, attempt {record.fence_attempt}"))
-    draft.act(off_action(record), 0.0)
+    draft.act(replace(off_action(record), until_s=draft.now.s + draft.policy.proof_s), 0.0)
 
 
 def _follow_off(draft: Draft, record: HostRecovery) -> None:
@@ -185,7 +195,7 @@ def _follow_off(draft: Draft, record: HostRecovery) -> None:
     if outcome is None:
         # Another leader wrote this attempt; whether it was sent nobody knows. An off is idempotent and was judged anew.
         if draft.peek(sent) is None:
-            _off(draft, record)
+            _off(draft, replace(record, offs=(*record.offs[:-1], "")))
         else:
             draft.since(sent)
         return
@@ -220,13 +230,23 @@ def _ask_operator(draft: Draft, record: HostRecovery, why: str) -> None:
 
 def needs_operator(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     prepare(draft, e.host)
-    if verdict_of(draft, record.host) in ALIVE and not record.is_open:
+    if _shows_life(verdict_of(draft, record.host), e) and not record.is_open:
         _lives(draft, record, e)
     elif e.reads_off and not e.lives:
         fenced(draft, record, Proof(ProofKind.DEVICE, "its power device read exactly off twice after all", draft.now.at))
-    elif record.offs and set(record.offs) == {Result.UNREACHABLE} and e.power is not None and e.power.value == Power.ON:
+    elif record.offs and set(record.offs) == {Result.UNREACHABLE} and _answers_again(draft, record, e) and _has_slot(draft):
         draft.note(Level.WARNING, "device-back", record.host, "its power device answers again: fencing is tried anew", record.incident)
         draft.save(replace(record, state=HostState.FENCING, reason="its power device answers again", **new_round(record)))
+
+
+def _has_slot(draft: Draft) -> bool:
+    return sum(1 for r in draft.records.values() if r.state is HostState.FENCING and r.fence_attempt) < draft.policy.max_fencing
+
+
+def _answers_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
+    """It had been silent: a device that answered readings all the while would refuse the next off as well."""
+    begun_s = draft.since(f"unreachable/{record.incident}/{record.fence_attempt}")
+    return e.power is not None and e.power.value == Power.ON and e.power.since_s > begun_s
 
 
 def confirm(draft: Draft, record: HostRecovery, who: str, why: str) -> None:
@@ -238,10 +258,10 @@ def signs_of_life(draft: Draft, record: HostRecovery, e: Evidence | None) -> str
     """What speaks against the proof that this leader has watched since; None while the host is as dead as proven."""
     proven_s = draft.since(f"proof/{record.incident}")
     power = draft.timers.power.get(record.host)
-    if record.proof and record.proof.kind is ProofKind.DEVICE and power and power.value == Power.ON and power.last_s > proven_s:
+    if record.proof and record.proof.kind is ProofKind.DEVICE and power and power.value == Power.ON and power.last_s >= proven_s:
         return "its power device reads on"
     probe = e.probe if e else None
-    if probe and probe.value == "answers" and probe.last_s > proven_s:
+    if probe and probe.value == "answers" and probe.last_s >= proven_s:
         return "it answers the probe"
     if draft.beats_since(record.host, proven_s) >= 2:
         return "its service reported twice"

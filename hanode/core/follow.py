@@ -107,6 +107,7 @@ def follow(v: View, entry: InstanceRecovery) -> InstanceRecovery:
     if isinstance(now, Gone):
         return become(v, entry, InstanceState.GONE, "its owner deleted it", unlocked=True)
     if now is None:
+        v.draft.keep_waits(entry.instance_id)
         return entry
     return RULES[entry.state](v, tidy(v, entry, now), now)
 
@@ -134,7 +135,7 @@ def _to_do(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
 
 def _open(v: View, entry: InstanceRecovery) -> list[Migration]:
     """Records of it that something may still work on; not those whose target is proven off (2.2 c)."""
-    return [m for m in v.migrations if m.instance_id == entry.instance_id and m.is_open and not _proven_off(v, m.target)]
+    return [m for m in v.migrations if m.instance_id == entry.instance_id and m.is_open and not proven_off(v, m.target)]
 
 
 def _is_busy(v: View, entry: InstanceRecovery, now: Instance) -> bool:
@@ -195,6 +196,9 @@ def _requested(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecov
     # it was not; and even then the same target is asked, so that a later surprise meets the second one there.
     due_s = v.draft.since(f"settle/{action.action_id}") + v.draft.policy.repost_settle_s
     v.draft.wake(due_s)
+    if v.draft.waited(f"requested/{action.action_id}", v.draft.policy.hard_deadline_s):
+        text = f"nobody knows whether its request arrived (task {now.task_state}): look at it, then reset its state"
+        return become(v, entry, InstanceState.STUCK, text)
     if min(v.servers_started_s, v.migrations_started_s) < due_s or now.task_state:
         return entry
     reason = f"no trace of the request after {v.draft.policy.repost_settle_s:.0f} s: asked again, of the same host"
@@ -208,8 +212,11 @@ def is_spent(v: View, entry: InstanceRecovery) -> bool:
 def _not_posted(v: View, entry: InstanceRecovery, result: Result, detail: str) -> InstanceRecovery:
     if result is Result.REFUSED and is_spent(v, entry):
         return become(v, entry, InstanceState.FAILED, f"Nova refuses it: {detail}")
-    avoid = entry.avoid if result is not Result.REFUSED else (*entry.avoid, entry.target)
-    return become(v, entry, InstanceState.PENDING, f"not posted ({result}: {detail})", pinned=False, target="", avoid=avoid)
+    refused = result is Result.REFUSED
+    avoid = (*entry.avoid, entry.target) if refused else entry.avoid
+    forgiven = entry.tries_before + (0 if refused else 1)  # Nova never saw it
+    text = f"not posted ({result}: {detail})"
+    return become(v, entry, InstanceState.PENDING, text, pinned=False, target="", avoid=avoid, tries_before=forgiven)
 
 
 def _underway(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
@@ -223,7 +230,7 @@ def _underway(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecove
     if newest and newest.status in {"failed", "error"} and not still_open and not now.task_state:
         return _failed(v, entry, newest)
     target = (newest.target if newest else "") or entry.target
-    if still_open and _proven_off(v, target):
+    if still_open and proven_off(v, target):
         # 2.2 (c): whatever was to run there cannot any more, so a second request cannot meet a first guest.
         return _elsewhere(v, entry, target)
     if newest and newest.status == "completed" and now.host == v.record.host and not now.task_state:
@@ -243,7 +250,7 @@ def _elsewhere(v: View, entry: InstanceRecovery, target: str) -> InstanceRecover
     return become(v, entry, InstanceState.PENDING, reason, target="", pinned=False, avoid=(*entry.avoid, target))
 
 
-def _proven_off(v: View, host: str) -> bool:
+def proven_off(v: View, host: str) -> bool:
     record = v.draft.records.get(host)
     return record is not None and record.state in PROVEN_OFF
 
@@ -261,7 +268,7 @@ def _failed(v: View, entry: InstanceRecovery, migration: Migration) -> InstanceR
 
 def _stuck(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     records = v.evacuations(entry.instance_id)
-    dead = [m.target for m in records if m.is_open and _proven_off(v, m.target)]
+    dead = [m.target for m in records if m.is_open and proven_off(v, m.target)]
     if dead and not _open(v, entry) and now.host == v.record.host:
         return _elsewhere(v, entry, dead[-1])
     if any(m.is_open for m in records) or now.task_state or (now.vm_state == "error" and now.host != v.record.host):
@@ -299,7 +306,9 @@ def _moved(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
 
 def ran(entry: InstanceRecovery) -> bool:
     """Did it run before its host failed?"""
-    return entry.before.power_state == "running"
+    # libvirt pauses a guest whose disk fails; Nova then shows an active server with another power state.
+    was = entry.before
+    return was.power_state == "running" or (was.vm_state == "active" and was.power_state != "shutdown")
 
 
 def _wrong_power(v: View, entry: InstanceRecovery, now: Instance) -> ActionKind | bool:

@@ -113,6 +113,7 @@ def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
                 reason="failed again before it was released",
                 proof=None,
                 release_asked=False,
+                approved=False,
                 **new_round(record),
             )
         )
@@ -180,6 +181,9 @@ def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         return
     left = {key: _left_over(seen, entry) for key, entry in instances.items()}
     record = draft.save(replace(record, instances=left))
+    locked = any(i.ours and not i.unlocked and not i.before.locked for i in left.values())
+    if locked and not draft.waited(f"locked/{record.incident}", draft.policy.restore_deadline_s):
+        return
     draft.note(Level.WARNING, "released", record.host, "is back in service", record.incident)
     draft.close(record, "released")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hanode.core.decisions import Beat, HoldKind, Judgement, Trace, Verdict
+from hanode.core.lifecycle import HostState
 from hanode.core.model import Host, HostRecovery, Power, Roster
 from hanode.core.policy import MARKER, Policy
 
@@ -68,6 +69,9 @@ def recent_s(policy: Policy) -> float:
     return max(3 * policy.reading_gap_s, policy.proof_s) + policy.report_interval_s
 
 
+UNTOLD = frozenset({HostState.SUSPECT, HostState.FENCING, HostState.NEEDS_OPERATOR})
+
+
 def exemption(e: Evidence) -> str | None:
     """Why this host is none of our business, or None. Asked before anything else, and only while nothing was done to it."""
     host, policy, service = e.host, e.policy, e.host.service
@@ -83,7 +87,7 @@ def exemption(e: Evidence) -> str | None:
         return "in no protected aggregate"
     if policy.recovery_of(host) == "none":
         return "its recovery policy is none"
-    if e.record is None and service.forced_down:
+    if service.forced_down and (e.record is None or (e.record.state in UNTOLD and not e.record.fenced_at)):
         whose = "our marker without a record" if ours else "an operator did it"
         return f"forced down and not by us now ({whose}): to evacuate it type `hanode host evacuate {host.name}`"
     if e.record is None and ours and not service.disabled_reason.startswith(AGENT_DOWN_MARK):

@@ -224,6 +224,7 @@ class Action:
     reason: str = ""  # disabled_reason, or lock reason
     lock: bool = False  # EVACUATE: lock with our marker first
     provider_id: str = ""  # EVACUATE: leave its allocation on this provider alone first
+    until_s: float = field(default=float("inf"), compare=False)  # after this what it rests on is too old: not sent any more
 
     @property
     def action_id(self) -> str:

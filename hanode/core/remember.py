@@ -42,8 +42,10 @@ def _beat(beat: Beat | None, host: Host, reading: Reading[object]) -> Beat:
     `updated_at` also moves on our own writes (oslo.db TimestampMixin): each of those explains one move.
     """
     stamp, seen_s, looked_s = host.service.updated_at, reading.finished_s, reading.started_s
+    service = host.service
+    written = (service.status, service.disabled_reason, service.forced_down)
     if beat is None:
-        return Beat(stamp, seen_s, looked_s=looked_s)
+        return Beat(stamp, seen_s, looked_s=looked_s, written=written)
     if host.service.state is None:
         return beat
     # Time in which nobody could look is no silence: the host may have reported all the while.
@@ -51,11 +53,11 @@ def _beat(beat: Beat | None, host: Host, reading: Reading[object]) -> Beat:
     beat = replace(beat, seen_s=beat.seen_s + (gap_s if gap_s > WATCHING_S else 0.0), looked_s=looked_s)
     if stamp == beat.stamp:
         return beat
-    if beat.credit:
-        # Our own write may have swallowed a heartbeat: while Nova calls the host up it counts as one for its silence, which
-        # only delays, but never as a sign of life against a proof of death.
+    if beat.written != written:
+        # A write, ours, a former leader's or an operator's, may have swallowed a heartbeat: while Nova calls the host up it
+        # counts as one for its silence, which only delays, but never as a sign of life against a proof of death.
         up_s = seen_s if host.service.state == "up" else beat.seen_s
-        return replace(beat, stamp=stamp, seen_s=up_s, credit=beat.credit - 1)
+        return replace(beat, stamp=stamp, seen_s=up_s, written=written)
     return replace(beat, stamp=stamp, seen_s=seen_s, moved=True, recent=(*beat.recent, seen_s)[-KEPT_BEATS:])
 
 

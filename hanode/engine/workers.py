@@ -63,6 +63,8 @@ class Workers:
             refused = self._prepare(action)
             if refused:
                 return Result.NOT_SENT, refused
+        if self._clock.now().s > action.until_s:
+            return Result.NOT_SENT, "what it was decided by is too old by now"
         return self._perform(action)
 
     def _prepare(self, action: Action) -> str | None:
