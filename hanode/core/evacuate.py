@@ -174,7 +174,8 @@ def _request(seen: View, entry: InstanceRecovery, found: Placed, domain: Storage
     action = evacuate_action(seen.record, asked)
     locked = seen.servers[entry.instance_id].locked  # by an attempt that came too late: it need not be slow again
     action = replace(action, lock=action.lock and not locked, until_s=draft.now.s + draft.policy.proof_s)
-    if found.call is Call.ON_SHARED_STORAGE:
+    evacuated_before = any(m.instance_id == entry.instance_id and m.kind == "evacuation" for m in seen.migrations)
+    if found.call is Call.ON_SHARED_STORAGE and evacuated_before:
         # Whatever it holds elsewhere belongs to a host that is dead or to an attempt that has ended: nothing of it is open.
         source = draft.host(seen.record.host)
         action = replace(action, provider_id=source.hypervisor.provider_id if source and source.hypervisor else "")

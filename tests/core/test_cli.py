@@ -27,7 +27,12 @@ from hanode.core.model import Answer, Before, Command, HostRecovery, InstanceRec
 from hanode.engine.codec import Epoch, Renewal
 from hanode.engine.ledger import Guard, Ledger
 
-NOW = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+def now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+NOW = now()  # when these tests were collected; what a test needs as fresh is stamped when it runs
 LONG_AGO = "2020-01-01T00:00:00Z"
 LIMIT_S = 60.0
 
@@ -55,6 +60,7 @@ class Leader:
     heard: list[Command] = field(default_factory=list)
 
     def leads(self, status: dict[str, Any], *records: HostRecovery, renewed_at: str = NOW) -> None:
+        status, renewed_at = {**status, "updated_at": now()}, now() if renewed_at == NOW else renewed_at
         seen = self.ledger.read_standing()
         renewal = Renewal(1, "me", 0, renewed_at, 15.0)
         self.guard = self.ledger.take_office(seen, Epoch(1, "me", "controller1", NOW), renewal)
