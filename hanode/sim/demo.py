@@ -174,7 +174,7 @@ class Play:
 
     def _hosts(self) -> Table:
         table = Table(
-            "host", "storage", "power", "verdict", "recovery", "guests", title="8 compute hosts, real Redfish, simulated Nova", expand=True
+            "host", "storage", "power", "verdict", "recovery", "guests", title="the compute hosts of the embedded cloud", expand=True
         )
         for name, host in sorted(self.truth.get("hosts", {}).items()):
             said = self.status.get("hosts", {}).get(name, {})
