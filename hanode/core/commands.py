@@ -28,9 +28,13 @@ def _answer(draft: Draft, command: Command, e: Evidence | None) -> Answered:
     verb = VERBS.get(command.verb)
     if verb is None:
         return False, f"this version knows no command {command.verb!r}"
+    record = draft.records.get(command.host)
+    gone = e is None and draft.fleet is not None and record is not None and command.incident in {"", record.incident}
+    if gone and command.verb == "abandon" and record is not None and not record.is_open:
+        draft.close(record, f"abandoned by {command.who}, Nova does not list it any more: {command.why}")
+        return True, "abandoned: Nova does not list it any more"
     if e is None:
         return False, f"Nova does not show a compute host {command.host!r} now"
-    record = draft.records.get(command.host)
     if command.incident and (record is None or record.incident != command.incident):
         return False, f"incident {command.incident} is not open any more"
     return verb(draft, command, record, e)

@@ -150,10 +150,17 @@ def _hold_the_silent(draft: Draft) -> None:
     for host, judgement in draft.verdicts.items():
         record = draft.records.get(host)
         untouched = record is None or record.state is HostState.SUSPECT
-        known_cause = strongest.kind is HoldKind.CONTROL_PLANE and host in held and not held[host].endswith("ABANDONED")
+        began_s = draft.peek(f"held/{host}")
+        if host in held and began_s is not None:
+            draft.since(f"held/{host}")
+        # The storm was the first sign of this hold; a storm of last week has nothing to do with it.
+        recent = began_s is not None and draft.now.s - began_s <= draft.policy.fence_after_s
+        same = host in held and (held[host].startswith(HoldKind.CONTROL_PLANE) or (recent and not held[host].endswith("ABANDONED")))
+        known_cause = strongest.kind is HoldKind.CONTROL_PLANE and same
         newly = judgement.verdict in {Verdict.SUSPECT, Verdict.FAILED} and host not in held
         if untouched and (newly or known_cause) and not _is_named(draft, host):
             held[host] = name
+            draft.since(f"held/{host}")
             draft.verdicts[host] = Judgement(Verdict.HELD, f"fell silent under the hold {strongest.name}: {strongest.reason}")
     draft.roster = replace(draft.roster, held=dict(sorted(held.items())))
 
@@ -167,7 +174,8 @@ def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
         if e is None:
             draft.note_once(Level.WARNING, "unseen", name, "Nova does not show it now: its recovery waits", record.incident)
             continue
-        if record.is_open and record.state in {HostState.FENCING, HostState.NEEDS_OPERATOR}:
+        unsettled = any(i.state in AWAITING | {InstanceState.MOVED} or (i.ours and not i.unlocked) for i in record.instances.values())
+        if unsettled and record.state in {HostState.FENCING, HostState.NEEDS_OPERATOR}:
             record = watch_instances(draft, record, e)  # its evacuations end while it is fenced again
         if record.state is HostState.SUSPECT:
             _suspected(draft, record, e)

@@ -245,8 +245,9 @@ def _has_slot(draft: Draft) -> bool:
 
 def _answers_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
     """It had been silent: a device that answered readings all the while would refuse the next off as well."""
-    begun_s = draft.since(f"unreachable/{record.incident}/{record.fence_attempt}")
-    return e.power is not None and e.power.value == Power.ON and e.power.since_s > begun_s
+    unreachable = f"unreachable/{record.incident}/{record.fence_attempt}"
+    begun_s, long_ago = draft.since(unreachable), draft.waited(unreachable, draft.policy.boot_s)
+    return e.power is not None and e.power.value == Power.ON and (e.power.since_s > begun_s or long_ago)
 
 
 def confirm(draft: Draft, record: HostRecovery, who: str, why: str) -> None:

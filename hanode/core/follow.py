@@ -293,7 +293,7 @@ def _skipped(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecover
 def _moved(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     """Put back what it was before the failure, step by step, each seen done before the next."""
     if now.vm_state == "error" and not now.task_state:
-        return become(v, entry, InstanceState.STUCK, f"is on {now.host}, but in ERROR: see its fault, then reset its state")
+        return become(v, entry, InstanceState.STUCK, f"is on {now.host}, but in ERROR: see its fault, then reset its state", target="")
     wrong = _wrong_power(v, entry, now)
     if isinstance(wrong, ActionKind):
         v.draft.act(Action(v.record.host, wrong, v.record.incident, instance_id=entry.instance_id, name=entry.name), v.draft.policy.retry_s)

@@ -29,8 +29,12 @@ def back_from_suspicion(draft: Draft, record: HostRecovery) -> None:
     instances = {key: _renewed(seen, _bring_home(seen, entry)) for key, entry in record.instances.items()}
     record = draft.save(replace(record, instances=instances))
     watched = draft.waited(f"back/{record.incident}", draft.policy.home_watch_s)
-    if not watched or any(_wants_home(seen, i) for i in instances.values()):
+    off = {key for key, i in instances.items() if _wants_home(seen, i)}
+    if not watched or (off and not draft.waited(f"back/{record.incident}", draft.policy.home_watch_s + draft.policy.restore_deadline_s)):
         return
+    if off:
+        instances = {key: _left_over(seen, i) if key in off else i for key, i in instances.items()}
+        record = draft.save(replace(record, instances=instances))
     if any(i.ours for i in instances.values()):
         draft.close(record, "was away and is back; its guests were started again")
     else:
