@@ -41,9 +41,8 @@ def evacuating(draft: Draft, record: HostRecovery, e: Evidence, room: Room | Non
         draft.note(Level.WARNING, "back", record.host, f"is back ({sign}) and nothing from it is in flight", record.incident)
         draft.save(replace(record, state=HostState.RELEASING, reason=f"is back: {sign}"))
         return
-    if not e.host.service.forced_down:
-        draft.act(Action(record.host, ActionKind.FORCE_DOWN, record.incident, service_id=e.host.service.service_id), draft.policy.retry_s)
-    mark(draft, record, e.host)
+    if e.host.service.state is not None:  # a cell that does not answer shows nothing of what we have told it
+        tell_again(draft, record, e.host)
     record = _tell_the_end(draft, watch_instances(draft, record, e))
     if room is not None and not sign:
         post_some(draft, record, e, room)
@@ -59,6 +58,14 @@ def _tell_the_end(draft: Draft, record: HostRecovery) -> HostRecovery:
     text = f"its instances are accounted for ({counted}); when it is repaired, switch it on{then}"
     draft.note_once(Level.WARNING, "accounted", record.host, text, record.incident)
     return draft.save(replace(record, reason=text))
+
+
+def tell_again(draft: Draft, record: HostRecovery, host: Host) -> None:
+    """Somebody has taken back what Nova must know of a dead host: tell it once more."""
+    service_id = host.service.service_id
+    if not host.service.forced_down:
+        draft.act(Action(record.host, ActionKind.FORCE_DOWN, record.incident, service_id=service_id), draft.policy.retry_s)
+    mark(draft, record, host)
 
 
 def watch_instances(draft: Draft, record: HostRecovery, e: Evidence) -> HostRecovery:

@@ -64,6 +64,8 @@ class Observer:
                 value: object = self._read(*key)
             except HanodeError as error:
                 value = Unknown(str(error))
+            except Exception as error:  # noqa: BLE001 - a defect of an adapter must not leave this reading pending for ever
+                value = Unknown(f"{type(error).__name__}: {error} (a defect of hanode: report it)")
             self._finished.put((key, Reading(value, started_s, self._clock.now().s)))
             self._wake()
 

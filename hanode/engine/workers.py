@@ -49,7 +49,10 @@ class Workers:
             self._executor.submit("fence" if action.kind in POWER else "act", lambda action=action: self._run(action))  # type: ignore[misc]
 
     def _run(self, action: Action) -> None:
-        result, detail = self._attempt(action)
+        try:
+            result, detail = self._attempt(action)
+        except Exception as error:  # noqa: BLE001 - a defect of an adapter: nobody knows what it had sent
+            result, detail = Result.AMBIGUOUS, f"{type(error).__name__}: {error} (a defect of hanode: report it)"
         self._finished.put(Outcome(action, result, detail, self._clock.now().s))
         self._wake()
 

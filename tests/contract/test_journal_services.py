@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fakeredis
@@ -154,6 +155,16 @@ def test_a_password_is_not_shown() -> None:
 
 
 # --------------------------------------------------------------------------- sqlite
+
+
+def test_a_new_file_may_be_opened_by_several_at_the_same_moment(tmp_path: Path) -> None:
+    """A daemon and an operator's command: sqlite itself does not wait for the one change that makes the file a journal."""
+    for number in range(30):
+        with ThreadPoolExecutor(4) as pool:
+            path = tmp_path / f"{number}.db"
+            for journal in list(pool.map(lambda _, path=path: SqliteJournal(path, "x"), range(4))):
+                journal.close()
+
 
 
 def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
