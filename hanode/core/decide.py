@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hanode.core import accounts
-from hanode.core.brake import Scene, brake
+from hanode.core.brake import SILENT, Scene, brake
 from hanode.core.commands import obey
 from hanode.core.decisions import Decisions, HoldKind, Judgement, Level, Timers, Verdict
 from hanode.core.draft import Draft, verdict_of
@@ -22,7 +22,6 @@ from hanode.core.model import Action, ActionKind, Host, HostRecovery, Moment, Po
 from hanode.core.policy import MARKER, Policy
 from hanode.core.remember import remember
 
-SILENT = frozenset({Verdict.SUSPECT, Verdict.FAILED, Verdict.AGENT_DOWN, Verdict.HELD})
 AWAITING = IN_FLIGHT | {InstanceState.STUCK}
 IDLE_S = 15.0
 

@@ -14,7 +14,6 @@ from hanode.core.decisions import Beat, Closed, Decisions, Hold, HoldKind, Judge
 from hanode.core.lifecycle import HostState, step_host
 from hanode.core.model import (
     Action,
-    ActionKind,
     Answer,
     Command,
     Fleet,
@@ -42,7 +41,6 @@ EVACUATIONS_S = 15.0
 """So often for the unfinished evacuations of the whole cloud: they change only when hosts come back."""
 
 EVER_S = float("-inf")
-SERVICE_WRITES = frozenset({ActionKind.FORCE_DOWN, ActionKind.CLEAR_FORCE_DOWN, ActionKind.DISABLE, ActionKind.ENABLE})
 
 
 class Draft:
