@@ -5,6 +5,8 @@ Adapters translate every foreign exception into one of these and raise; nobody l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class HanodeError(Exception):
     """Anything hanode raises on purpose; the text is written for the operator who reads it."""
@@ -25,6 +27,11 @@ class Ambiguous(HanodeError):
     """
 
 
+def in_part(error: HanodeError, done: Sequence[str]) -> HanodeError:
+    """The failure of a whole of which parts were done already: nobody can say any more that nothing happened."""
+    return Ambiguous(f"{', '.join(done)} accepted it, but {error}") if done else error
+
+
 class Deposed(HanodeError):
     """We do not hold office any more: the epoch in the journal is another's. Drop everything."""
 
@@ -34,4 +41,7 @@ class JournalConflict(HanodeError):
 
 
 class ConfigError(HanodeError):
-    """A file or option is wrong; the text names file, key and remedy."""
+    """A file or option is wrong; each argument is a sentence that names file, key and remedy."""
+
+    def __str__(self) -> str:
+        return "; ".join(str(sentence) for sentence in self.args)

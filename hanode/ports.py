@@ -117,26 +117,32 @@ class Cloud(Protocol):
 
 
 class Fencer(Protocol):
-    """The power devices of the hosts. Repeating an off is safe for an off host and is judged anew each time."""
+    """The power devices of the hosts, level by level; which level is used is the core's choice, and one call uses one level.
+
+    Repeating an off is safe for an off host and is judged anew each time.
+    """
 
     def hosts(self) -> frozenset[str]:
-        """The hosts that have a device. No network."""
+        """The hosts that are described by name and have a device. No network."""
         ...
 
-    def power_off(self, host: str, abort: Callable[[], bool]) -> None:
-        """Ask for an immediate power-off. Returning means accepted, never that it is off: read_power tells.
+    def power_off(self, host: str, abort: Callable[[], bool], level: int = 1) -> None:
+        """Ask every device of the level for an immediate power-off. Returning means accepted by all, never that it is off.
 
-        `abort` becomes true when we are deposed: kill what is running and raise Ambiguous. Refused: the device said no
-        (wrong login, wrong machine by identity). Unreachable: nothing was delivered. Ambiguous: perhaps.
+        `abort` becomes true when we are deposed: kill what is running and raise Ambiguous. Refused: a device said no
+        (wrong login, wrong machine by identity). Unreachable: nothing was delivered. Ambiguous: perhaps, or by some of them.
         """
         ...
 
-    def power_on(self, host: str, abort: Callable[[], bool]) -> None:
+    def power_on(self, host: str, abort: Callable[[], bool], level: int = 1) -> None:
         """As power_off, the other way."""
         ...
 
-    def read_power(self, host: str) -> Power:
-        """What the device says now. May be repeated."""
+    def read_power(self, host: str, level: int = 1) -> Power:
+        """OFF when every device of the level says exactly off now, ON when any says on. May be repeated.
+
+        Raises when a device cannot be read and none says on: a level is never off by the word of a part of it.
+        """
         ...
 
 

@@ -89,6 +89,8 @@ def table(
             result[instance_id] = entry
         elif untouched and former.state is InstanceState.PENDING and entry.before.power_state == "running" and not former.ours:
             result[instance_id] = replace(former, before=entry.before)  # started since its host first fell silent
+        elif untouched and former.state is InstanceState.SKIPPED and entry.state is InstanceState.PENDING:
+            result[instance_id] = replace(former, state=entry.state, reason=entry.reason)  # an operator did what its reason advised
         elif former.state is InstanceState.PENDING and entry.state is not InstanceState.PENDING:
             result[instance_id] = replace(former, state=entry.state, reason=entry.reason)
     return dict(sorted(result.items()))

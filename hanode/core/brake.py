@@ -5,16 +5,18 @@ Each hold has a name, a reason and what ends it. Judged each tick, so also befor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from hanode.core.decisions import Hold, HoldKind, Judgement, Verdict
+from hanode.core.domains import at_once, declared
 from hanode.core.lifecycle import ENDED, HostState
-from hanode.core.model import Fleet, HostRecovery, Records, Service
-from hanode.core.policy import Policy
+from hanode.core.model import Fleet, Host, HostRecovery, ProofKind, Records, Service
+from hanode.core.policy import MARKER, Policy
 
 SILENT = frozenset({Verdict.SUSPECT, Verdict.FAILED, Verdict.AGENT_DOWN, Verdict.HELD})
 RECOVERING = frozenset({HostState.FENCING, HostState.NEEDS_OPERATOR, HostState.FENCED, HostState.EVACUATING})
+PROVEN = frozenset({HostState.FENCED, HostState.EVACUATING})
 
 
 @dataclass(frozen=True)
@@ -27,17 +29,30 @@ class Scene:
     records: Records
     policy: Policy
     in_office_s: float
-    silent: frozenset[str] = frozenset()  # hosts that do not report, exempt ones too
+    silent: Mapping[str, float] = field(default_factory=dict)  # host that does not report, exempt ones too -> since when
+    proven: frozenset[str] = frozenset()  # hosts whose own devices read off twice, and that show no life
+    named: frozenset[str] = frozenset()  # by an operator
+    unasked: frozenset[str] = frozenset()  # hosts whose independent probe has not been asked yet
+    cold: frozenset[str] = frozenset()  # hosts that have been silent since before this leader took office
+    lately: frozenset[str] = frozenset()  # hosts that were in recovery within storm_window_s
 
 
 def brake(scene: Scene) -> tuple[Hold, ...]:
     """Every hold that holds now, the most fundamental first; empty when hosts may be shot."""
+    paused = tuple(_paused(scene))
     if scene.fleet is None and not scene.why_no_fleet:
-        return _FIRST_READ
+        return (*paused, *_FIRST_READ)
     if scene.fleet is None:
-        return (*_office(scene), Hold("NOVA_UNREADABLE", HoldKind.CONTROL_PLANE, scene.why_no_fleet, "Nova answers os-services again"))
-    rules = (_office, _cell_unknown, _control_silent, _stale_together, _too_many)
-    return tuple(hold for rule in rules for hold in rule(scene))
+        return (
+            *paused,
+            *_office(scene),
+            Hold("NOVA_UNREADABLE", HoldKind.CONTROL_PLANE, scene.why_no_fleet, "Nova answers os-services again"),
+        )
+    rules = (_office, _cell_unknown, _control_silent, _stale_together, _cold_start, _too_many)
+    found = (*paused, *(hold for rule in rules for hold in rule(scene)))
+    if any(hold.hosts is None and hold.kind in {HoldKind.CONTROL_PLANE, HoldKind.DOUBT} for hold in found):
+        return (*found, *_gone(scene))  # what silences everybody silences each domain: said once
+    return (*found, *_failure_domains(scene), *_gone(scene))
 
 
 _FIRST_READ = (Hold("FIRST_READ", HoldKind.DELAY, "Nova's services are being read for the first time", "the first answer"),)
@@ -87,6 +102,7 @@ def _stale_together(scene: Scene) -> Sequence[Hold]:
     watched = [h for h in scene.verdicts if h in scene.records.roster.seen and _state(scene, h) not in RECOVERING]
     silent = [h for h in watched if h in scene.silent or scene.verdicts[h].verdict in SILENT]
     protected = [h for h in silent if scene.verdicts[h].verdict is not Verdict.EXEMPT]
+    protected += [h for h, record in scene.records.hosts.items() if record.state is HostState.FENCING]
     if not protected or len(silent) < 2 or len(silent) < len(watched):
         return ()
     return (
@@ -99,30 +115,143 @@ def _stale_together(scene: Scene) -> Sequence[Hold]:
     )
 
 
-def _too_many(scene: Scene) -> Sequence[Hold]:
-    # Hosts that no leader ever saw up are not news; those that fell silent under an earlier hold are.
-    quiet = {Verdict.SUSPECT, Verdict.FAILED}
-    roster = scene.records.roster
-    suspect = {h for h, j in scene.verdicts.items() if j.verdict in quiet or (j.verdict is Verdict.HELD and h in roster.held)}
-    recovering = {h for h, r in scene.records.hosts.items() if r.state in RECOVERING and _has_work(r)}
-    suspect -= {h for h, r in scene.records.hosts.items() if r.state in RECOVERING}  # dead, known, and counted above while it matters
-    protected = sum(1 for j in scene.verdicts.values() if j.verdict is not Verdict.EXEMPT)
-    troubled, limit = sorted(suspect | recovering), scene.policy.brake_limit(protected)
-    if len(troubled) <= limit:
+def _cold_start(scene: Scene) -> Sequence[Hold]:
+    """After the power of a whole room failed, hosts that read off are about to be switched on: not even proof frees them."""
+    roster, verdicts = scene.records.roster, scene.verdicts
+    spared = {Verdict.EXEMPT, Verdict.AGENT_DOWN}
+    silent = sorted(
+        host
+        for host in (scene.cold & roster.seen) - scene.named
+        if _state(scene, host) not in RECOVERING and verdicts[host].verdict not in spared
+    )
+    protected, limit = _limit(scene)
+    if len(silent) <= limit:
         return ()
     return (
         Hold(
-            "TOO_MANY",
+            "COLD_START",
             HoldKind.STORM,
-            f"{len(troubled)} of {protected} protected hosts are suspect or in recovery, more than {limit}: {_some(troubled)}",
+            f"{len(silent)} of {protected} protected hosts were silent when this leader took office, more than {limit}: {_some(silent)}",
+            "enough of them are up, or you name the dead ones: `hanode brake release HOST...`",
+            hosts=scene.cold,
+            posts=True,
+        ),
+    )
+
+
+def _too_many(scene: Scene) -> Sequence[Hold]:
+    """Counts doubt: a host whose own devices were found off, before any off of ours, is dead for sure and no sign of a storm."""
+    # Hosts that no leader ever saw up are not news; those that fell silent under an earlier hold are.
+    quiet = {Verdict.SUSPECT, Verdict.FAILED}
+    roster, records = scene.records.roster, scene.records.hosts
+    suspect = {h for h, j in scene.verdicts.items() if j.verdict in quiet or (j.verdict is Verdict.HELD and h in roster.held)}
+    found_dead = {h for h, r in records.items() if was_found_dead(r) or (h in scene.proven and not r.fence_attempt)}
+    recovering = {h for h, r in records.items() if r.state in RECOVERING and has_work(r)} - found_dead
+    # Dead, known, and counted as recovering while it matters.
+    suspect -= {h for h, r in records.items() if r.state in RECOVERING} | scene.proven
+    protected, limit = _limit(scene)
+    now, earlier = suspect | recovering, scene.lately - suspect - recovering
+    troubled = sorted(now | earlier)
+    if not suspect | recovering or len(troubled) <= limit:
+        return ()
+    past = f" ({len(earlier)} of them in the last {scene.policy.storm_window_s:.0f} s)" if earlier else ""
+    return (
+        Hold(
+            "TOO_MANY",
+            HoldKind.DOUBT,
+            f"{len(troubled)} of {protected} protected hosts are suspect or in recovery{past}, more than {limit}: {_some(troubled)}",
             "enough of them are back, or you name the dead ones: `hanode brake release HOST...`",
         ),
     )
 
 
-def _has_work(record: HostRecovery) -> bool:
+def _limit(scene: Scene) -> tuple[int, int]:
+    """How many hosts are protected, and how many of them may be in trouble at once."""
+    protected = sum(1 for j in scene.verdicts.values() if j.verdict is not Verdict.EXEMPT)
+    return protected, scene.policy.brake_limit(protected)
+
+
+def _failure_domains(scene: Scene) -> Iterator[Hold]:
+    """Hosts that share a rack, a switch or a store and are silent, all of them: that is what they share, not each of them."""
+    assert scene.fleet is not None
+    present = {name: host for name, host in scene.fleet.hosts.items() if _tells(scene, host)}
+    silent = {name for name in present if name in scene.silent or scene.verdicts[name].verdict in SILENT}
+    told: set[str] = set()
+    for label, members in declared(present, scene.policy).items():
+        if members <= silent:
+            told |= members
+            yield from _domain(scene, f"all {len(members)} hosts of {label} are silent", members)
+    since_s = {name: since_s for name, since_s in scene.silent.items() if name in silent}
+    for group in at_once(since_s, 2 * scene.policy.report_interval_s):
+        if not group <= told:
+            yield from _domain(scene, f"{len(group)} hosts fell silent at once, which is more likely one cause than so many", group)
+
+
+def _tells(scene: Scene, host: Host) -> bool:
+    """Does its silence tell of its surroundings? Not of a host in maintenance, nor of one that has been dead for long."""
+    record, service = scene.records.hosts.get(host.name), host.service
+    if host.name not in scene.records.roster.seen:
+        return False
+    if record is None or record.state not in RECOVERING:
+        ours = service.disabled_reason.startswith((MARKER, "AUTO: "))
+        return not service.forced_down and (service.status != "disabled" or ours)
+    return has_work(record) or host.name in scene.lately
+
+
+def _domain(scene: Scene, why: str, members: frozenset[str]) -> Sequence[Hold]:
+    lifeless = {name for name in members if _shows_no_life(scene, name)}
+    unproven = sorted(name for name in lifeless - scene.proven if _state(scene, name) not in PROVEN)
+    if not unproven:
+        return ()
+    return (
+        Hold(
+            "FAILURE_DOMAIN",
+            HoldKind.DOUBT,
+            f"{why}; not proven dead: {_some(unproven)}",
+            "one of them reports again, each of them is read off twice, or you name the dead ones: `hanode brake release HOST...`",
+            hosts=frozenset(lifeless),
+        ),
+    )
+
+
+def _shows_no_life(scene: Scene, host: str) -> bool:
+    """As far as was looked: nobody is HELD in the moment before its probe is first asked."""
+    verdict = scene.verdicts[host].verdict
+    return verdict not in {Verdict.EXEMPT, Verdict.AGENT_DOWN} and not (verdict is Verdict.SUSPECT and host in scene.unasked)
+
+
+def _gone(scene: Scene) -> Iterator[Hold]:
+    """The name in the incident does not mean the same machine any more: only a person can say what it means now."""
+    assert scene.fleet is not None
+    for name, record in sorted(scene.records.hosts.items()):
+        host = scene.fleet.hosts.get(name)
+        same = host is not None and record.service_id in {"", host.service.service_id}
+        if record.state not in RECOVERING or same:
+            continue
+        reason = f"Nova does not list {name} any more: it was deleted or renamed while its recovery is open"
+        if host is not None:
+            reason = f"{name} was registered anew as service {host.service.service_id} while its recovery is open"
+        again = "Nova lists it again" if host is None else f"you name it: `hanode brake release {name}`"
+        # A source that lives while evacuations from it are open is shot whatever it is called (S2).
+        ends = f"{again}, or `hanode incident abandon {name}`"
+        yield Hold("GONE", HoldKind.STORM, reason, ends, hosts=frozenset({name}), fences=not record.is_open, posts=True)
+
+
+def _paused(scene: Scene) -> Iterator[Hold]:
+    roster = scene.records.roster
+    if roster.paused:
+        ends = f"`hanode resume`, or by itself in about {roster.paused_s / 60:.0f} min; who fell silent meanwhile stays held"
+        yield Hold("OPERATOR_PAUSE", HoldKind.OPERATOR, roster.paused, ends, posts=True)
+
+
+def has_work(record: HostRecovery) -> bool:
     """A host whose instances have all found their end only waits to be taken back."""
     return record.state is not HostState.EVACUATING or any(i.state not in ENDED for i in record.instances.values())
+
+
+def was_found_dead(record: HostRecovery) -> bool:
+    """Its own devices read off before we had asked for it."""
+    return record.proof is not None and record.proof.kind is ProofKind.DEVICE and record.fence_attempt == 0
 
 
 def _state(scene: Scene, host: str) -> HostState:

@@ -11,20 +11,35 @@ from hanode.core.fence import confirm
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState, InstanceState, step_instance
 from hanode.core.model import Command, HostRecovery
+from hanode.core.pause import pause, resume
 from hanode.core.policy import MARKER
 
 Answered = tuple[bool, str]
 
+TOO_OLD: Answered = (False, "it was given too long ago; give it again if you still mean it")
+
+
+def obey_for_all(draft: Draft) -> None:
+    """What concerns no single host is obeyed first, and also while nobody can look at Nova."""
+    for command in sorted(draft.snapshot.commands, key=lambda c: c.command_id):
+        verb = CLOUD_VERBS.get(command.verb)
+        if verb is not None:
+            draft.answer(command, *(TOO_OLD if command.command_id in draft.snapshot.expired else verb(draft, command)))
+
 
 def obey(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     for command in sorted(draft.snapshot.commands, key=lambda c: c.command_id):
+        if command.verb in CLOUD_VERBS:
+            continue
+        if draft.fleet is None and command.command_id not in draft.snapshot.expired:
+            continue  # nobody could look yet: it is judged by the first look at Nova, or it expires
         accepted, text = _answer(draft, command, evidence.get(command.host))
         draft.answer(command, accepted, text)
 
 
 def _answer(draft: Draft, command: Command, e: Evidence | None) -> Answered:
     if command.command_id in draft.snapshot.expired:
-        return False, "it was given too long ago; give it again if you still mean it"
+        return TOO_OLD
     verb = VERBS.get(command.verb)
     if verb is None:
         return False, f"this version knows no command {command.verb!r}"
@@ -109,6 +124,8 @@ def _name(draft: Draft, command: Command, record: HostRecovery | None, e: Eviden
         return False, "it lives: " + ("its service reports" if e.beats else "it answers the probe")
     held = {host: why for host, why in draft.roster.held.items() if host != command.host}
     draft.roster = replace(draft.roster, held=held, seen=draft.roster.seen | {command.host})
+    if record is not None and record.service_id:
+        draft.save(replace(record, service_id=e.host.service.service_id))  # a person says that it is still the same host
     draft.restart_wait(f"named/{command.host}")
     return (
         True,
@@ -146,3 +163,5 @@ VERBS: Mapping[str, Callable[[Draft, Command, HostRecovery | None, Evidence], An
     "evacuate": _name,
     "retry": _retry,
 }
+
+CLOUD_VERBS: Mapping[str, Callable[[Draft, Command], Answered]] = {"pause": pause, "resume": resume}

@@ -9,18 +9,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hanode.core import accounts
-from hanode.core.brake import SILENT, Scene, brake
-from hanode.core.commands import obey
-from hanode.core.decisions import Decisions, HoldKind, Judgement, Level, Timers, Verdict
+from hanode.core.brake import SILENT, brake
+from hanode.core.commands import obey, obey_for_all
+from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import evacuating, room_now, watch_instances
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.home import back_from_suspicion, releasing
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, judge
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
-from hanode.core.model import Action, ActionKind, Host, HostRecovery, Moment, Power, Records, Snapshot, Unknown, WantKind
+from hanode.core.model import Action, ActionKind, Host, HostRecovery, Moment, Power, Records, Snapshot, WantKind
+from hanode.core.pause import run_on
 from hanode.core.policy import MARKER, Policy
 from hanode.core.remember import remember
+from hanode.core.survey import survey
 
 AWAITING = IN_FLIGHT | {InstanceState.STUCK}
 IDLE_S = 15.0
@@ -38,17 +40,9 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     _quarantine(draft, evidence)
     draft.verdicts = {name: judge(e) for name, e in evidence.items()}
     _know_the_living(draft, evidence)
-    draft.holds = brake(
-        Scene(
-            fleet=draft.fleet,
-            why_no_fleet=_why_no_fleet(draft),
-            verdicts=draft.verdicts,
-            records=replace(records, roster=draft.roster),
-            policy=policy,
-            in_office_s=now.s - timers.office_since_s,
-            silent=frozenset(name for name, e in evidence.items() if not e.beats and e.host.service.state is not None),
-        )
-    )
+    obey_for_all(draft)
+    run_on(draft)
+    draft.holds = brake(survey(draft, evidence, now.s - timers.office_since_s))
     _hold_the_silent(draft)
     obey(draft, evidence)
     _recover(draft, evidence)
@@ -80,6 +74,8 @@ def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool) -> Ev
     empty = suspected and not awaited and record is not None and not accounts.recoverable(record.instances)
     e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, None, None, record, named, empty)
     every_s = _attention(e)
+    if every_s is None and e.beats and any(trace.value == Power.OFF for trace in draft.power_traces(name).values()):
+        every_s = draft.policy.reading_gap_s  # it reported after it had read off: either it came back, or the device lies
     if every_s is None:
         return e
     return replace(e, power=draft.power(name, every_s), probe=draft.probe(name, every_s))
@@ -101,18 +97,19 @@ def _attention(e: Evidence) -> float | None:
         return 10.0
     if state in {HostState.FENCING, HostState.NEEDS_OPERATOR} or e.named:
         return e.policy.reading_gap_s
-    if e.beats or exemption(e):
+    if (e.beats and not e.is_quiet) or exemption(e):
         return None
-    return IDLE_S if e.host.name in e.roster.held or e.host.name not in e.roster.seen else e.policy.reading_gap_s
+    old_news = e.host.name in e.roster.held and e.silent_s >= e.policy.fence_after_s
+    return IDLE_S if old_news or e.host.name not in e.roster.seen else e.policy.reading_gap_s
 
 
 def _quarantine(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     """Off read beside a living heartbeat: the device is another host's, or lies. It is never believed again by itself."""
     for name in sorted(evidence):
-        trace = draft.timers.power.get(name)
-        if name in draft.roster.quarantined or trace is None or trace.value != Power.OFF or trace.count < 2:
+        off = [trace for trace in draft.power_traces(name).values() if trace.value == Power.OFF and trace.count >= 2]
+        if name in draft.roster.quarantined or not off:
             continue
-        if draft.beats_since(name, trace.since_s + draft.policy.report_interval_s) >= 2:
+        if any(_reported_while_off(draft, name, trace) for trace in off):
             why = f"it read off while the host's service went on reporting ({draft.now.at})"
             draft.roster = replace(draft.roster, quarantined=dict(sorted({**draft.roster.quarantined, name: why}.items())))
             draft.note(
@@ -123,6 +120,12 @@ def _quarantine(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
             )
 
 
+def _reported_while_off(draft: Draft, host: str, trace: Trace) -> bool:
+    """Two heartbeats after the first reading of off and before the last: one that came after it may be of a host that came back."""
+    beat, first_s = draft.beat(host), trace.since_s + draft.policy.report_interval_s
+    return beat is not None and sum(1 for seen_s in beat.recent if first_s < seen_s < trace.last_s) >= 2
+
+
 def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     living = {name for name, e in evidence.items() if e.beats and e.host.service.state is not None}
     # A new leader sees "up" for as long as Nova waits (service_down_time): only a heartbeat that it saw itself frees a host.
@@ -131,37 +134,41 @@ def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     draft.roster = replace(draft.roster, seen=draft.roster.seen | living, held=held)
 
 
-def _why_no_fleet(draft: Draft) -> str:
-    reading = draft.snapshot.readings.get((WantKind.FLEET, ""))
-    if reading is None:
-        return ""  # not read yet
-    return reading.value.reason if isinstance(reading.value, Unknown) else "Nova's services were read too long ago"
-
-
 def _hold_the_silent(draft: Draft) -> None:
     """Whoever is silent while a hold holds stays held when it ends: a hold never ends into a shooting."""
-    holds = [h for h in draft.holds if h.kind is not HoldKind.DELAY]
-    if not holds:
-        return
-    strongest = next((h for h in holds if h.kind is HoldKind.CONTROL_PLANE), holds[0])
-    name = f"{strongest.kind}:{strongest.name}"
     held = dict(draft.roster.held)
     for host, judgement in draft.verdicts.items():
-        record = draft.records.get(host)
-        untouched = record is None or record.state is HostState.SUSPECT
         began_s = draft.peek(f"held/{host}")
         if host in held and began_s is not None:
             draft.since(f"held/{host}")
-        # The storm was the first sign of this hold; a storm of last week has nothing to do with it.
-        recent = began_s is not None and draft.now.s - began_s <= draft.policy.fence_after_s
-        same = host in held and (held[host].startswith(HoldKind.CONTROL_PLANE) or (recent and not held[host].endswith("ABANDONED")))
-        known_cause = strongest.kind is HoldKind.CONTROL_PLANE and same
+        hold, record = _strongest(draft, host), draft.records.get(host)
+        untouched = record is None or record.state is HostState.SUSPECT
+        if hold is None or not untouched or _is_named(draft, host):
+            continue
         newly = judgement.verdict in {Verdict.SUSPECT, Verdict.FAILED} and host not in held
-        if untouched and (newly or known_cause) and not _is_named(draft, host):
-            held[host] = name
+        recent = began_s is not None and draft.now.s - began_s <= draft.policy.fence_after_s
+        if newly or (host in held and _takes_over(hold, held[host], recent)):
+            held[host] = f"{hold.kind}:{hold.name}"
             draft.since(f"held/{host}")
-            draft.verdicts[host] = Judgement(Verdict.HELD, f"fell silent under the hold {strongest.name}: {strongest.reason}")
+            draft.verdicts[host] = Judgement(Verdict.HELD, f"fell silent under the hold {hold.name}: {hold.reason}")
     draft.roster = replace(draft.roster, held=dict(sorted(held.items())))
+
+
+def _strongest(draft: Draft, host: str) -> Hold | None:
+    """Of the holds that protect it, the one that lets go of it last; a delay holds nobody."""
+    ranked = (HoldKind.OPERATOR, HoldKind.CONTROL_PLANE, HoldKind.STORM, HoldKind.DOUBT)
+    found = [hold for hold in draft.holds if hold.kind in ranked and hold.fences and hold.covers(host)]
+    return min(found, key=lambda hold: ranked.index(hold.kind), default=None)
+
+
+def _takes_over(hold: Hold, former: str, recent: bool) -> bool:
+    """Is a host that one hold holds already held by this one from now on?"""
+    if hold.kind is HoldKind.STORM:
+        return former.startswith(PROOF_FREES)  # it was silent when we came: who knows since when
+    if hold.kind is not HoldKind.CONTROL_PLANE:
+        return False
+    # The storm was the first sign of this hold; a storm of last week has nothing to do with it.
+    return former.startswith(HoldKind.CONTROL_PLANE) or (recent and former.startswith(HoldKind.DOUBT))
 
 
 def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
@@ -170,10 +177,12 @@ def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
         record, e = draft.records[name], evidence.get(name)
         if e is None and draft.fleet is None:
             continue  # the brake says why nothing is known
+        unsettled = any(i.state in AWAITING | {InstanceState.MOVED} or (i.ours and not i.unlocked) for i in record.instances.values())
         if e is None:
             draft.note_once(Level.WARNING, "unseen", name, "Nova does not show it now: its recovery waits", record.incident)
+            if unsettled:
+                watch_instances(draft, record, None)  # what is under way ends somewhere, and is followed
             continue
-        unsettled = any(i.state in AWAITING | {InstanceState.MOVED} or (i.ours and not i.unlocked) for i in record.instances.values())
         if unsettled and record.state in {HostState.FENCING, HostState.NEEDS_OPERATOR}:
             record = watch_instances(draft, record, e)  # its evacuations end while it is fenced again
         if record.state is HostState.SUSPECT:

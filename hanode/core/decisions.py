@@ -49,7 +49,13 @@ class HoldKind(StrEnum):
 
     DELAY = "delay"  # nothing: it only has to wait
     CONTROL_PLANE = "control-plane"  # HELD; positive proof of death frees it
+    DOUBT = "doubt"  # HELD; positive proof of death frees it, and so does an operator who names it
     STORM = "storm"  # HELD until seen up or named by an operator
+    OPERATOR = "operator"  # HELD as by a storm; and while it lasts, naming a host does not free it either
+
+
+PROOF_FREES = (HoldKind.CONTROL_PLANE, HoldKind.DOUBT)
+NAMING_FREES = (HoldKind.DOUBT, HoldKind.STORM)
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,16 @@ class Hold:
     kind: HoldKind
     reason: str
     ends: str  # what ends it
+    hosts: frozenset[str] | None = None  # whom it protects; None: every host
+    fences: bool = True  # no power-off while it holds
+    posts: bool = False  # no new evacuation either
+
+    def covers(self, host: str) -> bool:
+        return self.hosts is None or host in self.hosts
+
+    def speaks_to(self, host: str, named: bool) -> bool:
+        """Named: by an operator, who knows more of this one host than we do of all of them."""
+        return self.covers(host) and not (named and self.kind in NAMING_FREES)
 
 
 @dataclass(frozen=True)
@@ -69,6 +85,7 @@ class Beat:
     moved: bool = False  # it moved under this leader: the host was certainly alive then
     written: tuple[object, ...] = ()  # what others than the host write into its row; a change of it explains one move
     recent: tuple[float, ...] = ()  # when the last three unexplained moves were seen
+    intervals_s: tuple[float, ...] = ()  # between unexplained moves, the newest last
     looked_s: float | None = None  # start of the newest reading that showed its state
 
 
@@ -80,6 +97,7 @@ class Trace:
     since_s: float  # start of the first of them
     last_s: float  # start of the newest
     count: int = 1
+    level: int = 1  # of the power devices that say so
 
     def twice(self, gap_s: float) -> bool:
         """Said at least twice, the readings at least `gap_s` apart."""
@@ -92,7 +110,7 @@ class Timers:
 
     office_since_s: float
     beats: Mapping[str, Beat] = field(default_factory=dict)
-    power: Mapping[str, Trace] = field(default_factory=dict)  # host -> its power device
+    power: Mapping[str, Trace] = field(default_factory=dict)  # `levels.power_key` -> the power devices of that level
     probe: Mapping[str, Trace] = field(default_factory=dict)  # host -> "answers" | "silent" | "unknown"
     waits: Mapping[str, float] = field(default_factory=dict)  # name of a wait -> when it began
     said: Mapping[str, str] = field(default_factory=dict)  # subject -> the sentence last said of it

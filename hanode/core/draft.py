@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from hanode.core.decisions import Beat, Closed, Decisions, Hold, HoldKind, Judgement, Level, Note, Timers, Trace, Verdict
+from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Timers, Trace, Verdict
+from hanode.core.judge import recent_s
+from hanode.core.levels import power_key, proven_by, together, watched
 from hanode.core.lifecycle import HostState, step_host
 from hanode.core.model import (
     Action,
@@ -99,6 +101,10 @@ class Draft:
         found = cast("tuple[Instance, ...] | None", self._value(WantKind.SERVERS, host, every_s, since_s))
         return None if found is None else {s.instance_id: s for s in found}
 
+    def instance(self, instance_id: str, every_s: float) -> Instance | None:
+        """One server, wherever it is; None when not known, or when there is none."""
+        return cast("Instance | None", self._value(WantKind.INSTANCE, instance_id, every_s))
+
     def migrations(self, host: str, every_s: float, since_s: float = EVER_S) -> tuple[Migration, ...] | None:
         """Every record that names the host; None when not known."""
         return cast("tuple[Migration, ...] | None", self._value(WantKind.MIGRATIONS, host, every_s, since_s))
@@ -126,11 +132,20 @@ class Draft:
         return self._beats.get(host)
 
     def power(self, host: str, every_s: float) -> Trace | None:
-        """The power device's consecutive readings; asking for it keeps it being read."""
-        if host not in self.policy.fenceable or host in self.roster.quarantined:
+        """What the host's power devices say together, reading after reading; asking for it keeps them being read."""
+        if host in self.roster.quarantined:
             return None
-        self.want(WantKind.POWER, host, every_s)
-        return self.timers.power.get(host)
+        plan, record = self.policy.plan_of(host), self.records.get(host)
+        levels = watched(plan, record, every_s)
+        for level, pause_s in levels.items():
+            self.want(WantKind.POWER, power_key(host, level), pause_s)
+        traces = {level: trace for level, trace in self.power_traces(host).items() if level in levels}
+        return together(plan, traces, proven_by(plan, record), self.now.s - recent_s(self.policy))
+
+    def power_traces(self, host: str) -> Mapping[int, Trace]:
+        """level -> what its devices last said, as far as they were read."""
+        keys = {level: power_key(host, level) for level in range(1, len(self.policy.plan_of(host).levels) + 1)}
+        return {level: self.timers.power[key] for level, key in keys.items() if key in self.timers.power}
 
     def probe(self, host: str, every_s: float) -> Trace | None:
         if not self.policy.probeable:
@@ -163,6 +178,9 @@ class Draft:
 
     def restart_wait(self, name: str) -> None:
         self._waits[name] = self.now.s
+
+    def end_wait(self, name: str) -> None:
+        self._waits.pop(name, None)
 
     def peek(self, name: str) -> float | None:
         """When a wait began, without beginning or keeping it."""
@@ -250,10 +268,13 @@ class Draft:
             self.note(level, event, host, text)
         self._said[subject] = fact
 
-    def held(self, named: bool = False) -> Hold | None:
-        """The hold that forbids shooting now; a host that an operator named is free of storm holds."""
-        forbids = [h for h in self.holds if not (named and h.kind is HoldKind.STORM)]
-        return forbids[0] if forbids else None
+    def held(self, host: str, named: bool = False) -> Hold | None:
+        """The hold that forbids shooting this host now."""
+        return next((hold for hold in self.holds if hold.fences and hold.speaks_to(host, named)), None)
+
+    def no_posts(self, host: str, named: bool = False) -> Hold | None:
+        """The hold that forbids evacuating anything more from this host now."""
+        return next((hold for hold in self.holds if hold.posts and hold.speaks_to(host, named)), None)
 
     def decisions(self) -> Decisions:
         changed = [r for host, r in sorted(self.records.items()) if self.before.hosts.get(host) != r]

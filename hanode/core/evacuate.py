@@ -11,12 +11,13 @@ from hanode.core.decisions import Level
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
 from hanode.core.fence import fence_again, mark, signs_of_life
 from hanode.core.fence import read_table as reread
-from hanode.core.follow import View, become, evacuate_action, follow, is_ready, proven_off, view
+from hanode.core.follow import SLOW_S, become, evacuate_action, follow, is_ready, proven_off
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState
 from hanode.core.model import (
     Action,
     ActionKind,
+    Before,
     Call,
     Host,
     HostRecovery,
@@ -25,11 +26,14 @@ from hanode.core.model import (
     Power,
     ProofKind,
     Resources,
+    Unknown,
     WantKind,
 )
 from hanode.core.order import restart_order
 from hanode.core.place import Ask, Placed, Refused, Room, place
-from hanode.core.policy import StorageDomain
+from hanode.core.policy import MARKER, StorageDomain
+from hanode.core.suspicion import quiet_after_s
+from hanode.core.view import View, look_again, view
 
 
 def evacuating(draft: Draft, record: HostRecovery, e: Evidence, room: Room | None) -> None:
@@ -38,7 +42,10 @@ def evacuating(draft: Draft, record: HostRecovery, e: Evidence, room: Room | Non
         fence_again(draft, record, sign)
         return
     if sign:
-        draft.note(Level.WARNING, "back", record.host, f"is back ({sign}) and nothing from it is in flight", record.incident)
+        by_person = record.proof is not None and record.proof.kind is ProofKind.PERSON
+        doubt = ": only a person said that it was dead; if nobody has restarted it since, its guests run twice: switch it off NOW"
+        level, more = (Level.ALARM, doubt) if by_person else (Level.WARNING, "")
+        draft.note(level, "back", record.host, f"is back ({sign}) and nothing from it is in flight{more}", record.incident)
         draft.save(replace(record, state=HostState.RELEASING, reason=f"is back: {sign}"))
         return
     if e.host.service.state is not None:  # a cell that does not answer shows nothing of what we have told it
@@ -68,18 +75,46 @@ def tell_again(draft: Draft, record: HostRecovery, host: Host) -> None:
     mark(draft, record, host)
 
 
-def watch_instances(draft: Draft, record: HostRecovery, e: Evidence) -> HostRecovery:
+def watch_instances(draft: Draft, record: HostRecovery, e: Evidence | None) -> HostRecovery:
     """Every entry after what Nova shows now, and an entry for whoever turned up on the host meanwhile (S8)."""
-    instances = reread(draft, record, e.host, draft.since(f"forced/{record.incident}"), 10.0)
+    forced_s = draft.since(f"forced/{record.incident}")
+    instances = reread(draft, record, e.host, forced_s, 10.0) if e else None  # without it Nova lists the host no more
     if instances is not None:
         # Whoever is at home again stays so in this incident; only the host's next failure begins another story.
         home = {key: entry for key, entry in record.instances.items() if entry.state is InstanceState.RETURNED}
-        record = replace(record, instances={**instances, **home})
+        moved = {key: entry for key, entry in record.instances.items() if _left(draft, record, entry)}
+        record = replace(record, instances={**instances, **home, **moved})
     seen = view(draft, record)
     if seen is None:
         draft.keep_waits(record.incident)
         return draft.save(record)
-    return draft.save(replace(record, instances={key: follow(seen, entry) for key, entry in record.instances.items()}))
+    known = {**_evacuated_before(seen), **record.instances}
+    return draft.save(replace(record, instances={key: follow(seen, entry) for key, entry in sorted(known.items())}))
+
+
+def _left(draft: Draft, record: HostRecovery, entry: InstanceRecovery) -> bool:
+    """Has it moved away since the list was begun that still shows it here?"""
+    if entry.state not in {InstanceState.MOVED, InstanceState.VERIFIED}:
+        return False
+    listed = draft.snapshot.readings.get((WantKind.SERVERS, record.host))
+    return listed is not None and listed.started_s < draft.since(f"left/{record.incident}/{entry.instance_id}")
+
+
+def _evacuated_before(seen: View) -> dict[str, InstanceRecovery]:
+    """Instances that we sent away from this host, by their lock, while the journal knows nothing of it: it was lost or put back."""
+    found = {}
+    records = [m for m in seen.migrations if m.kind == "evacuation" and m.source == seen.record.host and m.blocks_release]
+    for instance_id in sorted({m.instance_id for m in records} - set(seen.record.instances) - set(seen.servers)):
+        now = seen.draft.instance(instance_id, SLOW_S)
+        if now is None or not (now.locked and now.locked_reason.startswith(MARKER)):
+            continue
+        text = f"{now.name} UNDERWAY: was sent away from here, and the journal has lost it"
+        seen.draft.note(Level.WARNING, "instance-found", seen.record.host, text, seen.record.incident, instance_id)
+        before = Before(now.vm_state, now.power_state, False)
+        found[instance_id] = InstanceRecovery(
+            instance_id, now.name, InstanceState.UNDERWAY, text, before, now.project_id, attempt=1, target=now.host, ours=True
+        )
+    return found
 
 
 def post_some(draft: Draft, record: HostRecovery, e: Evidence, room: Room) -> None:
@@ -89,6 +124,11 @@ def post_some(draft: Draft, record: HostRecovery, e: Evidence, room: Room) -> No
         draft.power(record.host, 10.0)  # the source is watched until the last evacuation from it has ended, and after
         return
     if not _proof_is_fresh(draft, record):
+        return
+    hold = draft.no_posts(record.host, e.named)
+    if hold:
+        text = f"nothing more is evacuated from it: hold {hold.name}: {hold.reason}"
+        draft.note_once(Level.WARNING, "posts-wait", record.host, text, record.incident)
         return
     targets = sound_targets(draft)
     if targets is None:
@@ -111,7 +151,7 @@ def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
     fresh = trace is not None and trace.value == Power.OFF and draft.now.s - trace.last_s <= draft.policy.proof_s
     if not fresh:
         said = f"power device reads {trace.value if trace else 'nothing'}: no evacuation is posted before it reads off again"
-        not_read_yet = trace is None and record.host in draft.policy.fenceable and record.host not in draft.roster.quarantined
+        not_read_yet = trace is None and draft.policy.plan_of(record.host).levels and record.host not in draft.roster.quarantined
         if not not_read_yet and (trace is None or trace.value != Power.OFF):
             draft.note_once(Level.ALARM, "proof", record.host, said, record.incident)
     return fresh
@@ -131,7 +171,7 @@ def is_sound(draft: Draft, host: Host) -> bool:
     up = service.state == "up" and service.status == "enabled" and not service.forced_down
     reading = draft.snapshot.readings.get((WantKind.FLEET, ""))
     looked_s = reading.started_s if reading else draft.now.s
-    beating = beat is not None and looked_s - beat.seen_s < draft.policy.suspect_after_s
+    beating = beat is not None and looked_s - beat.seen_s < quiet_after_s(draft.policy)
     record = draft.records.get(host.name)
     return up and beating and (record is None or record.state is HostState.SUSPECT)
 
@@ -156,6 +196,10 @@ def _post(seen: View, entry: InstanceRecovery, e: Evidence, targets: tuple[Host,
             return replace(entry, reason=found.reason)
         reason = f"only {entry.target} may be asked again, and it cannot take it" if entry.pinned else found.reason
         return become(seen, entry, InstanceState.WAITING, reason)
+    if not seen.is_fresh:
+        # S3: who waited long was watched seldom; somebody else may have evacuated it since.
+        look_again(seen)
+        return entry
     return _request(seen, entry, found, domain, room)
 
 
@@ -214,6 +258,9 @@ def room_now(draft: Draft) -> Room | None:
         return None
     reading = draft.room(ROOM_S)
     if reading is None:
+        found = draft.snapshot.readings.get((WantKind.ROOM, ""))
+        if found is not None and isinstance(found.value, Unknown):
+            draft.note_once(Level.ALARM, "room", "", f"nothing is posted: Placement cannot be read ({found.value.reason})")
         return None
     free = cast("Mapping[str, Resources]", reading.value)
     room = Room({host: dict(resources) for host, resources in sorted(free.items())})

@@ -8,13 +8,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hanode.core import accounts
+from hanode.core import accounts, levels
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence
 from hanode.core.lifecycle import HostState
-from hanode.core.model import Action, ActionKind, Host, HostRecovery, InstanceRecovery, Power, Proof, ProofKind, Result, WantKind
-from hanode.core.policy import MARKER
+from hanode.core.model import (
+    Action,
+    ActionKind,
+    Host,
+    HostRecovery,
+    InstanceRecovery,
+    Outcome,
+    Power,
+    Proof,
+    ProofKind,
+    Result,
+    WantKind,
+)
+from hanode.core.policy import MARKER, FencePlan, Policy
 
 ALIVE = frozenset({Verdict.HEALTHY, Verdict.AGENT_DOWN})
 
@@ -35,6 +47,7 @@ def open_suspicion(draft: Draft, e: Evidence) -> None:
             opened_at=draft.now.at,
             recovery=draft.policy.recovery_of(e.host),
             last_beat_at=e.host.service.updated_at,
+            service_id=e.host.service.service_id,
             instances=instances,
             instances_read=True,
         )
@@ -63,7 +76,7 @@ def suspect(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     instances = read_table(draft, record, e.host, since_s, 10.0 if known else 1.0)
     if instances is not None:
         record = draft.save(replace(record, instances=instances))
-    if verdict is not Verdict.FAILED or draft.held(e.named):
+    if verdict is not Verdict.FAILED or draft.held(record.host, e.named):
         return
     cause = draft.verdicts[record.host].reason
     observe_only = not draft.may_write(record.host)
@@ -101,7 +114,7 @@ def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         text = f"waits for your approval: `hanode incident approve {record.host}`"
         draft.note_once(Level.ALARM, "approve", record.host, text, record.incident)
     elif e.reads_off and not e.lives:
-        fenced(draft, record, Proof(ProofKind.DEVICE, "its power device read exactly off twice", draft.now.at))
+        fenced(draft, record, _proof(draft, e))
     else:
         _shoot(draft, record, e, verdict)
 
@@ -117,9 +130,17 @@ def fenced(draft: Draft, record: HostRecovery, proof: Proof) -> HostRecovery:
     return draft.save(replace(record, state=HostState.FENCED, reason=reason, proof=proof, fenced_at=draft.now.at))
 
 
+def _proof(draft: Draft, e: Evidence, how: str = "") -> Proof:
+    """By the devices of one level, which are the ones that are read again before each batch of evacuations."""
+    level = e.power.level if e.power else 1
+    several = len(draft.policy.plan_of(e.host.name).levels) > 1
+    text = f"its power devices of level {level} read" if several else "its power device read"
+    return Proof(ProofKind.DEVICE, f"{text} exactly off twice{how}", draft.now.at, level)
+
+
 def _observe(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     if e.reads_off and record.proof is None:
-        draft.save(replace(record, proof=Proof(ProofKind.DEVICE, "its power device read exactly off twice", draft.now.at)))
+        draft.save(replace(record, proof=_proof(draft, e)))
 
 
 def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
@@ -135,7 +156,7 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         return
     if not record.off_may_have_reached:
         draft.note(Level.ALARM, "false-alarm", record.host, "lives again before anything was done to it", record.incident)
-        draft.close(record, "lives: no power-off can have reached it")
+        _look_after(draft, record, "lives: no power-off can have reached it")
         return
     settle = f"settle/{record.incident}/{record.fence_attempt}"
     begun_s, settled_s = draft.since(settle), draft.since(settle) + draft.policy.fence_settle_s
@@ -146,23 +167,29 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         draft.note(
             Level.ALARM, "survived", record.host, "was sent a power-off and lives: its power device is wrong or lies", record.incident
         )
-        draft.close(record, "lives although a power-off was sent: check its power device")
+        _look_after(draft, record, "lives although a power-off was sent: check its power device")
         return
     draft.note_once(
         Level.ALARM, "alive", record.host, "lives although a power-off may still reach it: waiting for it to settle", record.incident
     )
 
 
+def _look_after(draft: Draft, record: HostRecovery, why: str) -> None:
+    """It lives, but it may have booted since: its guests are watched and started as after any reboot, then the incident ends."""
+    draft.save(replace(record, state=HostState.SUSPECT, reason=why, approved=False, **new_round(record)))
+
+
 def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) -> None:
     policy = draft.policy
-    hold = draft.held(e.named)
+    hold = draft.held(record.host, e.named)
     # A host that shows life while an evacuation from it is open is shot nevertheless: two guests would write one disk.
     if hold or (verdict is not Verdict.FAILED and not record.is_open):
         why = f"hold {hold.name}: {hold.reason}" if hold else f"judged {verdict} now"
         draft.note_once(Level.WARNING, "fence-waits", record.host, f"no power-off: {why}", record.incident)
         return
-    if record.host not in policy.fenceable:
-        _ask_operator(draft, record, "no power device is configured for it")
+    plan = policy.plan_of(record.host)
+    if not plan.levels:
+        _ask_operator(draft, record, "it is switched off by hand" if plan.by_hand else "no power device is configured for it")
     elif record.host in draft.roster.quarantined:
         _ask_operator(draft, record, f"its power device is not believed: {draft.roster.quarantined[record.host]}")
     elif not record.offs:
@@ -171,23 +198,33 @@ def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) ->
             text = f"waits: {len(busy)} hosts are being fenced, max_fencing allows no more"
             draft.note_once(Level.WARNING, "fence-queue", record.host, text)
             return
-        _off(draft, replace(record, offs=("",)))
+        _off(draft, replace(record, offs=("",)), plan)
     else:
-        _follow_off(draft, record)
+        _follow_off(draft, record, plan)
 
 
-def off_action(record: HostRecovery) -> Action:
-    return Action(record.host, ActionKind.POWER_OFF, record.incident, record.fence_attempt)
+def _off_action(record: HostRecovery, plan: FencePlan) -> Action:
+    return Action(record.host, ActionKind.POWER_OFF, record.incident, record.fence_attempt, level=levels.level_of_try(plan, record))
 
 
-def _off(draft: Draft, record: HostRecovery) -> None:
+def power_on_action(record: HostRecovery) -> Action:
+    """By the level that proved it off: what that has switched off only it can switch on."""
+    return Action(record.host, ActionKind.POWER_ON, record.incident, level=record.proof.level if record.proof else 1)
+
+
+def _off(draft: Draft, record: HostRecovery, plan: FencePlan) -> None:
     """The intent is committed in the same tick before the off is sent: no leader can have sent one that is not written."""
-    draft.save(replace(record, reason=f"power-off, attempt {record.fence_attempt}"))
-    draft.act(replace(off_action(record), until_s=draft.now.s + draft.policy.proof_s), 0.0)
+    action = _off_action(record, plan)
+    draft.save(replace(record, reason=_try_text(action, plan)))
+    draft.act(replace(action, until_s=draft.now.s + draft.policy.proof_s), 0.0)
 
 
-def _follow_off(draft: Draft, record: HostRecovery) -> None:
-    policy, action = draft.policy, off_action(record)
+def _try_text(action: Action, plan: FencePlan) -> str:
+    return f"power-off, attempt {action.attempt}" + (f" at level {action.level}" if len(plan.levels) > 1 else "")
+
+
+def _follow_off(draft: Draft, record: HostRecovery, plan: FencePlan) -> None:
+    action = _off_action(record, plan)
     sent, outcome = f"sent/{action.action_id}", draft.outcome(action.action_id)
     if action.action_id in draft.snapshot.in_flight:
         draft.since(sent)
@@ -195,7 +232,7 @@ def _follow_off(draft: Draft, record: HostRecovery) -> None:
     if outcome is None:
         # Another leader wrote this attempt; whether it was sent nobody knows. An off is idempotent and was judged anew.
         if draft.peek(sent) is None:
-            _off(draft, replace(record, offs=(*record.offs[:-1], "")))
+            _off(draft, replace(record, offs=(*record.offs[:-1], "")), plan)
         else:
             draft.since(sent)
         return
@@ -203,29 +240,36 @@ def _follow_off(draft: Draft, record: HostRecovery) -> None:
         record = draft.save(
             replace(record, offs=(*record.offs[:-1], outcome.result), reason=f"power-off {outcome.result}: {outcome.detail}")
         )
-        draft.note(
-            Level.WARNING,
-            "power-off",
-            record.host,
-            f"power-off, attempt {record.fence_attempt}: {outcome.result}{f' ({outcome.detail})' if outcome.detail else ''}",
-            record.incident,
-        )
-    delivered = outcome.result in {Result.DONE, Result.AMBIGUOUS}
-    if not draft.waited(sent, policy.fence_timeout_s if delivered else policy.fence_backoff_s):
+        said = f"{_try_text(outcome.action, plan)}: {outcome.result}{f' ({outcome.detail})' if outcome.detail else ''}"
+        draft.note(Level.WARNING, "power-off", record.host, said, record.incident)
+    if not draft.waited(sent, _patience_s(draft.policy, outcome, levels.another_is_next(plan, record))):
         return
-    if len(record.offs) < policy.fence_attempts:
-        _off(draft, replace(record, offs=(*record.offs, "")))
-    elif delivered:
-        said = "accepts the power-off" if outcome.result is Result.DONE else "does not answer"
-        _ask_operator(draft, record, f"its device {said} and does not read off")
+    if levels.is_exhausted(plan, record, draft.policy.fence_attempts):
+        _ask_operator(draft, record, _why_not_off(outcome, plan))
     else:
-        _ask_operator(draft, record, f"its device says: {outcome.detail}")
+        _off(draft, replace(record, offs=(*record.offs, "")), plan)
+
+
+def _patience_s(policy: Policy, outcome: Outcome, another_is_next: bool) -> float:
+    """How long after it was sent an off is given up: what was delivered may still take effect, what was not never will."""
+    if outcome.result in {Result.DONE, Result.AMBIGUOUS}:
+        return policy.fence_timeout_s
+    return 0.0 if another_is_next and outcome.result is not Result.NOT_SENT else policy.fence_backoff_s
+
+
+def _why_not_off(outcome: Outcome, plan: FencePlan) -> str:
+    count = len(plan.levels)
+    device = f"no level of its {count} confirmed; the last one" if count > 1 else "its device"
+    if outcome.result is Result.DONE:
+        return f"{device} accepts the power-off and does not read off"
+    return f"{device} does not answer and does not read off" if outcome.result is Result.AMBIGUOUS else f"{device} says: {outcome.detail}"
 
 
 def _ask_operator(draft: Draft, record: HostRecovery, why: str) -> None:
-    text = f"cannot be proven off ({why}): make sure that it is dead, then type `hanode host confirm-fenced {record.host}`"
+    by_hand = draft.policy.plan_of(record.host).by_hand
+    text = f"cannot be proven off ({why}): {by_hand or 'make sure that it is dead'}, then type `hanode host confirm-fenced {record.host}`"
     draft.note(Level.ALARM, "needs-operator", record.host, text, record.incident)
-    draft.save(replace(record, state=HostState.NEEDS_OPERATOR, reason=why))
+    draft.save(replace(record, state=HostState.NEEDS_OPERATOR, reason=f"{why}: {by_hand}" if by_hand else why))
 
 
 def needs_operator(draft: Draft, record: HostRecovery, e: Evidence) -> None:
@@ -233,8 +277,8 @@ def needs_operator(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     if _shows_life(verdict_of(draft, record.host), e) and not record.is_open:
         _lives(draft, record, e)
     elif e.reads_off and not e.lives:
-        fenced(draft, record, Proof(ProofKind.DEVICE, "its power device read exactly off twice after all", draft.now.at))
-    elif record.offs and set(record.offs) == {Result.UNREACHABLE} and _answers_again(draft, record, e) and _has_slot(draft):
+        fenced(draft, record, _proof(draft, e, " after all"))
+    elif Result.UNREACHABLE in record.offs and _answers_again(draft, record) and _has_slot(draft):
         draft.note(Level.WARNING, "device-back", record.host, "its power device answers again: fencing is tried anew", record.incident)
         draft.save(replace(record, state=HostState.FENCING, reason="its power device answers again", **new_round(record)))
 
@@ -243,11 +287,12 @@ def _has_slot(draft: Draft) -> bool:
     return sum(1 for r in draft.records.values() if r.state is HostState.FENCING and r.fence_attempt) < draft.policy.max_fencing
 
 
-def _answers_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
+def _answers_again(draft: Draft, record: HostRecovery) -> bool:
     """It had been silent: a device that answered readings all the while would refuse the next off as well."""
     unreachable = f"unreachable/{record.incident}/{record.fence_attempt}"
     begun_s, long_ago = draft.since(unreachable), draft.waited(unreachable, draft.policy.boot_s)
-    return e.power is not None and e.power.value == Power.ON and (e.power.since_s > begun_s or long_ago)
+    on = [trace for trace in draft.power_traces(record.host).values() if trace.value == Power.ON]
+    return any(trace.since_s > begun_s or long_ago for trace in on)
 
 
 def confirm(draft: Draft, record: HostRecovery, who: str, why: str) -> None:
@@ -258,8 +303,9 @@ def confirm(draft: Draft, record: HostRecovery, who: str, why: str) -> None:
 def signs_of_life(draft: Draft, record: HostRecovery, e: Evidence | None) -> str | None:
     """What speaks against the proof that this leader has watched since; None while the host is as dead as proven."""
     proven_s = draft.since(f"proof/{record.incident}")
-    power = draft.timers.power.get(record.host)
-    if record.proof and record.proof.kind is ProofKind.DEVICE and power and power.value == Power.ON and power.last_s >= proven_s:
+    plan = draft.policy.plan_of(record.host)
+    on = levels.signs_of_life(plan, draft.power_traces(record.host), levels.proven_by(plan, record))
+    if record.proof and record.proof.kind is ProofKind.DEVICE and any(trace.last_s >= proven_s for trace in on):
         return "its power device reads on"
     probe = e.probe if e else None
     if probe and probe.value == "answers" and probe.last_s >= proven_s:
@@ -291,8 +337,11 @@ def tell_nova(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     prepare(draft, e.host)
     draft.want(WantKind.FLEET, "", 0.5)
     service = e.host.service
-    if not service.forced_down:
-        draft.act(Action(record.host, ActionKind.FORCE_DOWN, record.incident, service_id=service.service_id), draft.policy.retry_s)
+    force_down = Action(record.host, ActionKind.FORCE_DOWN, record.incident, service_id=service.service_id)
+    told = draft.outcome(force_down.action_id)
+    # Nova has written it before it answers: nobody waits for the next reading of the services.
+    if not service.forced_down and not (told and told.result is Result.DONE):
+        draft.act(force_down, draft.policy.retry_s)
         return
     mark(draft, record, e.host)
     if record.recovery == "restart":
@@ -318,7 +367,7 @@ def mark(draft: Draft, record: HostRecovery, host: Host) -> None:
 
 def _restart_in_place(draft: Draft, record: HostRecovery) -> None:
     """Local disks: the host was proven off, so it may be switched on; its guests are started when it is back."""
-    draft.act(Action(record.host, ActionKind.POWER_ON, record.incident), draft.policy.fence_timeout_s)
+    draft.act(power_on_action(record), draft.policy.fence_timeout_s)
     draft.save(
         replace(
             record,

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
+from hanode.core import locks
 from hanode.core.accounts import classify
 from hanode.core.decisions import Level
-from hanode.core.draft import Draft
 from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState, step_instance
 from hanode.core.model import (
     Action,
@@ -25,44 +25,13 @@ from hanode.core.model import (
     WantKind,
 )
 from hanode.core.policy import MARKER
+from hanode.core.view import SELDOM, Gone, View, current
 
 PROVEN_OFF = frozenset({HostState.FENCED, HostState.EVACUATING})
 BUSY_TASKS = ("migrating", "resize", "rebuild", "spawning", "scheduling", "block_device_mapping", "networking", "shelving", "unshelving")
 SLOW_S = 30.0
-UNLOCK_WITHIN_S = 30.0
+UNLOCK_WITHIN_S = 10.0
 LEVELS = {InstanceState.STUCK: Level.ALARM, InstanceState.FAILED: Level.ALARM, InstanceState.WAITING: Level.WARNING}
-
-
-@dataclass(frozen=True)
-class View:
-    """What this tick knows of the instances of one recovery."""
-
-    draft: Draft
-    record: HostRecovery
-    servers: Mapping[str, Instance]
-    servers_started_s: float
-    migrations: tuple[Migration, ...]
-    migrations_started_s: float
-    skip_images: frozenset[str]
-
-    def evacuations(self, instance_id: str) -> tuple[Migration, ...]:
-        """The evacuation records of one instance away from this host, oldest first."""
-        found = [m for m in self.migrations if m.instance_id == instance_id and m.kind == "evacuation" and m.source == self.record.host]
-        return tuple(sorted(found, key=lambda m: (m.created_at, len(m.migration_id), m.migration_id)))
-
-
-def view(draft: Draft, record: HostRecovery) -> View | None:
-    """The facts about a recovery's instances; None while they are not known. Read often only while something is open."""
-    busy = any(i.state not in ENDED and i.state is not InstanceState.WAITING for i in record.instances.values())
-    every_s = draft.policy.follow_s if busy else 10.0
-    servers = draft.reading(WantKind.SERVERS, record.host, every_s)
-    migrations = draft.reading(WantKind.MIGRATIONS, record.host, every_s)
-    skip_images = draft.skip_images(300.0)
-    if servers is None or migrations is None or skip_images is None:
-        return None
-    by_id = {s.instance_id: s for s in cast("tuple[Instance, ...]", servers.value)}
-    found = cast("tuple[Migration, ...]", migrations.value)
-    return View(draft, record, by_id, servers.started_s, found, migrations.started_s, skip_images)
 
 
 def become(v: View, entry: InstanceRecovery, state: InstanceState, reason: str, **changes: object) -> InstanceRecovery:
@@ -82,19 +51,25 @@ def _plain(reason: str) -> str:
     return re.sub(r"[0-9]+", "", reason)
 
 
-@dataclass(frozen=True)
-class Gone:
-    """Nova does not know the instance any more."""
+def _every_s(v: View, entry: InstanceRecovery) -> float:
+    follow_s = v.draft.policy.follow_s
+    if entry.state in ENDED or entry.state is InstanceState.WAITING:
+        return SLOW_S
+    seen = v.draft.snapshot.readings.get((WantKind.INSTANCE, entry.instance_id))
+    if entry.state is InstanceState.MOVED and seen and isinstance(seen.value, Instance) and _wrong_power(v, entry, seen.value) is False:
+        return SELDOM * follow_s  # it is as before; only our own lock is left, and whoever takes that off is told
+    return follow_s
 
 
-def current(v: View, entry: InstanceRecovery, every_s: float) -> Instance | Gone | None:
-    """The instance as Nova shows it now, wherever it is; None while that is not known."""
-    here = v.servers.get(entry.instance_id)
-    if here is not None:
-        return here
-    reading = v.draft.reading(WantKind.INSTANCE, entry.instance_id, every_s)
-    if reading is None or reading.started_s < v.servers_started_s - every_s:
-        return None  # older than the list in which it is missing
+def _ended_as(v: View, entry: InstanceRecovery) -> Instance | Gone | None:
+    """An instance under way: nothing of it is news while its record is open; how that ended, it is asked itself, afterwards."""
+    records = _fresh_records(v, entry) or v.evacuations(entry.instance_id)
+    if any(m.is_open for m in records):
+        return current(v, entry, SELDOM * v.draft.policy.follow_s)
+    ended_s = v.draft.since(f"ended/{v.record.incident}/{entry.instance_id}/{entry.attempt}")
+    reading = v.draft.reading(WantKind.INSTANCE, entry.instance_id, v.draft.policy.follow_s, ended_s)
+    if reading is None:
+        return None
     return Gone() if reading.value is None else cast(Instance, reading.value)
 
 
@@ -102,8 +77,7 @@ def follow(v: View, entry: InstanceRecovery) -> InstanceRecovery:
     """The entry after what Nova shows now."""
     if entry.state in {InstanceState.VERIFIED, InstanceState.RETURNED, InstanceState.GONE}:
         return entry if entry.unlocked or not entry.ours else tidy(v, entry, current(v, entry, SLOW_S))
-    slow = entry.state in ENDED or entry.state is InstanceState.WAITING
-    now = current(v, entry, SLOW_S if slow else v.draft.policy.follow_s)
+    now = _ended_as(v, entry) if entry.state is InstanceState.UNDERWAY else current(v, entry, _every_s(v, entry))
     if isinstance(now, Gone):
         return become(v, entry, InstanceState.GONE, "its owner deleted it", unlocked=True)
     if now is None:
@@ -114,16 +88,25 @@ def follow(v: View, entry: InstanceRecovery) -> InstanceRecovery:
 
 def _to_do(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     """PENDING, WAITING and FAILED: is it still ours to restart?"""
+    ours = entry.ours or (now.locked and now.locked_reason.startswith(MARKER) and not entry.before.locked)
     if now.host != v.record.host:
-        return become(v, entry, InstanceState.MOVED, f"is on {now.host}", target=now.host)
+        return become(v, entry, InstanceState.MOVED, f"is on {now.host}", target=now.host, ours=ours)
     theirs = [m for m in _open(v, entry) if m.kind == "evacuation"]
     if theirs:
         # Not ours, or one that we lost sight of: followed, never repeated.
         return become(
-            v, entry, InstanceState.UNDERWAY, f"evacuation {theirs[-1].migration_id} is running", target=theirs[-1].target or entry.target
+            v,
+            entry,
+            InstanceState.UNDERWAY,
+            f"evacuation {theirs[-1].migration_id} is running",
+            target=theirs[-1].target or entry.target,
+            ours=ours,
         )
     if entry.state is InstanceState.FAILED:
         return entry
+    lost = _lost_intent(v, entry, now)
+    if lost is not None:
+        return lost
     found = classify(now, v.draft.policy, v.skip_images)
     if found is None or found[0] in {InstanceState.SKIPPED, InstanceState.GONE}:
         state, reason = found or (InstanceState.SKIPPED, f"is in vm_state {now.vm_state} now")
@@ -131,6 +114,25 @@ def _to_do(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     if _is_busy(v, entry, now):
         return _busy(v, entry, f"Nova is at it (task {now.task_state}): waits for its end")
     return entry
+
+
+def _lost_intent(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery | None:
+    """S3 after the journal was put back: Nova shows the lock of an attempt that the record knows nothing of, so it may be on its way."""
+    said = locks.read(now.locked_reason) if now.locked else None
+    if said is None or said.incident != v.record.incident or said.attempt <= entry.attempt:
+        return None
+    return become(
+        v,
+        entry,
+        InstanceState.REQUESTED,
+        f"to {said.target}, as its lock tells: the journal has lost this request",
+        attempt=said.attempt,
+        target=said.target,
+        ours=True,
+        unlocked=False,
+        pinned=False,
+        requested_at=v.draft.now.at,
+    )
 
 
 def _open(v: View, entry: InstanceRecovery) -> list[Migration]:
@@ -268,17 +270,39 @@ def _failed(v: View, entry: InstanceRecovery, migration: Migration) -> InstanceR
 
 def _stuck(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     records = v.evacuations(entry.instance_id)
+    arrived = any(m.status in {"done", "completed"} and m.target == now.host for m in records)
+    if arrived and now.host != v.record.host and not now.task_state:
+        return _out_of_it(v, entry, now)  # by an older record, while the newer one stays accepted for ever (2.2 XB)
     dead = [m.target for m in records if m.is_open and proven_off(v, m.target)]
     if dead and not _open(v, entry) and now.host == v.record.host:
         return _elsewhere(v, entry, dead[-1])
     if any(m.is_open for m in records) or now.task_state or (now.vm_state == "error" and now.host != v.record.host):
         return entry
-    if now.host != v.record.host and not (entry.target == now.host and entry.unlocked):
-        return become(v, entry, InstanceState.MOVED, f"is on {now.host} after all", target=now.host)
+    if now.host != v.record.host:
+        return _out_of_it(v, entry, now)
     fresh = _fresh_records(v, entry)
+    if not fresh:
+        return _reset(v, entry)
     if now.host == v.record.host and fresh and fresh[-1].status in {"failed", "error"}:
         return _failed(v, entry, fresh[-1]) if not is_spent(v, entry) else entry
     return entry
+
+
+def _out_of_it(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
+    if now.vm_state == "error" or (entry.target == now.host and entry.unlocked):
+        return entry
+    return become(v, entry, InstanceState.MOVED, f"is on {now.host} after all", target=now.host)
+
+
+def _reset(v: View, entry: InstanceRecovery) -> InstanceRecovery:
+    """At home, without a task or a record of ours: once that has settled, nothing of the lost request can come any more (S3 b)."""
+    settle = f"reset/{v.record.incident}/{entry.instance_id}/{entry.attempt}"
+    due_s = v.draft.since(settle) + v.draft.policy.repost_settle_s
+    v.draft.wake(due_s)
+    if min(v.servers_started_s, v.migrations_started_s) < due_s:
+        return entry
+    reason = "it was reset, and nothing of the lost request is left: asked again"
+    return become(v, entry, InstanceState.PENDING, reason, pinned=bool(entry.target))
 
 
 def _skipped(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
@@ -347,9 +371,10 @@ def tidy(v: View, entry: InstanceRecovery, now: Instance | Gone | None) -> Insta
 
 
 def _others_first(v: View, entry: InstanceRecovery) -> bool:
-    """While instances wait to be posted, an unlock only delays them; for a short while it can wait."""
-    to_post = any(i.state in TO_DO or i.state is InstanceState.REQUESTED for i in v.record.instances.values())
-    return to_post and not v.draft.waited(f"unlock/{v.record.incident}/{entry.instance_id}", UNLOCK_WITHIN_S)
+    """While instances are still to come back, an unlock only delays them; for a short while it can wait."""
+    coming = {*TO_DO, InstanceState.REQUESTED, InstanceState.UNDERWAY}
+    some_come = any(i.state in coming for i in v.record.instances.values())
+    return some_come and not v.draft.waited(f"unlock/{v.record.incident}/{entry.instance_id}", UNLOCK_WITHIN_S)
 
 
 RULES: Mapping[InstanceState, Callable[[View, InstanceRecovery, Instance], InstanceRecovery]] = {

@@ -8,12 +8,13 @@ from hanode.core.accounts import RUNNABLE, account
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import watch_instances
-from hanode.core.fence import new_round
-from hanode.core.follow import View, become, ran, view
+from hanode.core.fence import new_round, power_on_action
+from hanode.core.follow import become, ran
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind, HostRecovery, Instance, InstanceRecovery
 from hanode.core.policy import MARKER
+from hanode.core.view import View, view
 
 AT_HOME = frozenset({InstanceState.PENDING, InstanceState.WAITING, InstanceState.SKIPPED, InstanceState.FAILED, InstanceState.STUCK})
 
@@ -35,7 +36,9 @@ def back_from_suspicion(draft: Draft, record: HostRecovery) -> None:
     if off:
         instances = {key: _left_over(seen, i) if key in off else i for key, i in instances.items()}
         record = draft.save(replace(record, instances=instances))
-    if any(i.ours for i in instances.values()):
+    if record.cause:
+        draft.close(record, record.reason)  # it was more than a suspicion: history keeps it
+    elif any(i.ours for i in instances.values()):
         draft.close(record, "was away and is back; its guests were started again")
     else:
         draft.forget(record)
@@ -61,7 +64,7 @@ def _seen_since(draft: Draft, record: HostRecovery, wait: str, every_s: float) -
 
 
 def _off_at_home(entry: InstanceRecovery, now: Instance) -> bool:
-    return ran(entry) and now.vm_state == "stopped" and not now.task_state
+    return ran(entry) and now.vm_state == "stopped"  # a start that is under way may fail
 
 
 def _wants_home(seen: View, entry: InstanceRecovery) -> bool:
@@ -83,15 +86,10 @@ def _bring_home(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
             return become(seen, entry, InstanceState.RETURNED, "is at home; its owner has stopped it since")
         if by_owner is False:
             action = Action(seen.record.host, ActionKind.START, seen.record.incident, instance_id=entry.instance_id, name=entry.name)
-            if draft.act(action, draft.policy.retry_s):
-                draft.note_once(
-                    Level.INFO,
-                    "start",
-                    seen.record.host,
-                    f"{entry.name} ran before its host failed: started again",
-                    seen.record.incident,
-                    entry.instance_id,
-                )
+            if not now.task_state:
+                draft.act(action, draft.policy.retry_s)
+            text = f"{entry.name} ran before its host failed: started again"
+            draft.note_once(Level.INFO, "start", seen.record.host, text, seen.record.incident, entry.instance_id)
             return replace(entry, ours=True)
         return entry
     at_home = not now.task_state and now.vm_state in RUNNABLE and now.vm_state != "error"
@@ -127,7 +125,7 @@ def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         draft.power(record.host, 10.0)
         draft.note_once(Level.INFO, "release-waits", record.host, "not taken back yet: its service does not report", record.incident)
         if record.powered_on:
-            draft.act(Action(record.host, ActionKind.POWER_ON, record.incident), 60.0)
+            draft.act(power_on_action(record), 60.0)
         return
     waits_for = _blocked(draft, record)
     if waits_for:
@@ -144,7 +142,7 @@ def _failed_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
     overdue = to_do and draft.waited(f"releasing/{record.incident}", draft.policy.boot_s)
     # A host that we have just asked to switch on reads off until it does.
     believable = booted or overdue or (to_do and e.reads_off and not record.powered_on)
-    return verdict_of(draft, record.host) is Verdict.FAILED and believable and not draft.held(e.named)
+    return verdict_of(draft, record.host) is Verdict.FAILED and believable and not draft.held(record.host, e.named)
 
 
 def _blocked(draft: Draft, record: HostRecovery) -> str | None:
@@ -188,13 +186,24 @@ def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     locked = any(i.ours and not i.unlocked and not i.before.locked for i in left.values())
     if locked and not draft.waited(f"locked/{record.incident}", draft.policy.restore_deadline_s):
         return
+    if locked:
+        names = ", ".join(sorted(i.name for i in left.values() if i.ours and not i.unlocked and not i.before.locked))
+        text = f"our lock could not be taken off {names}: `openstack server unlock` does it"
+        draft.note(Level.ALARM, "still-locked", record.host, text, record.incident)
     draft.note(Level.WARNING, "released", record.host, "is back in service", record.incident)
     draft.close(record, "released")
 
 
 def _left_over(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
-    """S8: nobody is forgotten when the record ends."""
-    if entry.state not in TO_DO:
-        return entry
+    """S8: nobody is forgotten when the record ends, and what is advised then can still be followed."""
     now = seen.servers.get(entry.instance_id)
-    return become(seen, entry, InstanceState.STUCK, f"is at home in vm_state {now.vm_state if now else 'unknown'}: an operator must look")
+    broken = now is not None and now.vm_state == "error" and entry.state in AT_HOME
+    advice = f"`openstack server reboot --hard {entry.instance_id}` starts it" if broken else "an operator must look"
+    reason = f"is at home in vm_state {now.vm_state if now else 'unknown'}: {advice}"
+    if entry.state in TO_DO:
+        return become(seen, entry, InstanceState.STUCK, reason)
+    if broken and entry.reason != reason:
+        text = f"{entry.name} {entry.state}: {reason}"
+        seen.draft.note(Level.ALARM, "instance-left", seen.record.host, text, seen.record.incident, entry.instance_id)
+        return replace(entry, reason=reason)
+    return entry

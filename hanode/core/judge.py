@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hanode.core.decisions import Beat, HoldKind, Judgement, Trace, Verdict
-from hanode.core.lifecycle import HostState
+from hanode.core.decisions import PROOF_FREES, Beat, Judgement, Trace, Verdict
+from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Host, HostRecovery, Power, Roster
 from hanode.core.policy import MARKER, Policy
+from hanode.core.suspicion import quiet_after_s, suspect_after_s
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,17 @@ class Evidence:
         return max(0.0, self.looked_s - self.beat.seen_s)
 
     @property
+    def is_quiet(self) -> bool:
+        """Silent for so long that it is worth reading its power, whether or not that is usual for it."""
+        return self.silent_s >= quiet_after_s(self.policy)
+
+    @property
     def beats(self) -> bool:
+        """Its own rhythm counts for as long as nothing proves it dead."""
         seen_alive = self.host.service.state == "up" or self.beat.moved
-        return seen_alive and self.silent_s < self.policy.suspect_after_s
+        if self.is_quiet and self.reads_off:
+            return False
+        return seen_alive and self.silent_s < suspect_after_s(self.beat, self.policy)
 
     @property
     def answers(self) -> bool:
@@ -96,8 +105,15 @@ def exemption(e: Evidence) -> str | None:
     if service.status == "disabled" and not ours and not by_itself and not policy.protect_disabled:
         return f"disabled by somebody else ({service.disabled_reason or 'no reason given'})"
     if e.empty and not e.lives:
-        return "no instance on it that we would recover"
+        return f"no instance on it that we would recover{_skipped(e)}"
     return None
+
+
+def _skipped(e: Evidence) -> str:
+    entries = e.record.instances.values() if e.record else ()
+    named = [f"{i.name} {i.reason}" for i in entries if i.state is InstanceState.SKIPPED]
+    more = f"; and {len(named) - 3} more" if len(named) > 3 else ""
+    return f" ({'; '.join(named[:3])}{more})" if named else ""
 
 
 AGENT_DOWN_MARK = f"{MARKER} agent-down"
@@ -130,8 +146,8 @@ def _held(e: Evidence) -> Judgement | None:
     hold = e.roster.held.get(e.host.name)
     if hold is None:
         return None
-    if hold.startswith(HoldKind.CONTROL_PLANE) and e.reads_off and not e.answers:
-        return None  # proven dead: a control-plane hold does not keep a corpse
+    if hold.startswith(PROOF_FREES) and e.reads_off and not e.answers:
+        return None  # proven dead: a hold that rests on doubt does not keep a corpse; the brake says when it ends
     return Judgement(
         Verdict.HELD,
         f"fell silent under the hold {hold}: it is judged again once seen up, or when you type `hanode brake release {e.host.name}`",
@@ -153,7 +169,7 @@ def _may_fence_living(e: Evidence) -> bool:
 
 
 def _proven_off(e: Evidence) -> Judgement | None:
-    if e.reads_off and e.silent_s >= e.policy.suspect_after_s:
+    if e.reads_off and e.is_quiet:
         return Judgement(Verdict.FAILED, f"service silent for {e.silent_s:.0f} s and its power device reads off twice")
     return None
 

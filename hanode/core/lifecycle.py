@@ -78,12 +78,14 @@ HOST_STEPS: Mapping[HostState, Mapping[HostState, str]] = {
     _H.FENCING: {
         _H.FENCED: "read exactly off twice by its own device",
         _H.NEEDS_OPERATOR: "its devices refuse, lie or are silent",
-        _H.WATCHED: "lives, and no off can have reached a device, or it settled and is on; or became exempt before any off",
+        _H.WATCHED: "became exempt before any off; or it was only observed",
+        _H.SUSPECT: "lives, and no off can have reached a device, or it settled and is on: its guests are looked after",
         _H.RELEASING: "lives, nothing is open, and Nova was already told that it is down",
     },
     _H.NEEDS_OPERATOR: {
         _H.FENCED: "a person confirmed that it is dead, or its device read off twice after all",
-        _H.WATCHED: "lives and no off can have reached a device, or an operator abandoned the incident",
+        _H.WATCHED: "an operator abandoned the incident",
+        _H.SUSPECT: "lives, and no off can have reached a device, or it settled and is on: its guests are looked after",
         _H.FENCING: "its device answers again",
         _H.RELEASING: "lives, nothing is open, and Nova was already told that it is down",
     },

@@ -41,9 +41,6 @@ class Power(StrEnum):
     OTHER = "other"
 
 
-# --------------------------------------------------------------------------- facts about hosts
-
-
 @dataclass(frozen=True)
 class Service:
     """One row of os-services. `state` is None when its cell did not answer (microversion 2.69 and newer)."""
@@ -97,9 +94,6 @@ class Fleet:
 
     hosts: Mapping[str, Host]  # nova-compute only, by service host name
     control: tuple[Service, ...]  # nova-conductor and nova-scheduler
-
-
-# --------------------------------------------------------------------------- facts about instances
 
 
 @dataclass(frozen=True)
@@ -173,7 +167,7 @@ class WantKind(StrEnum):
     MIGRATIONS = "migrations"  # key host: tuple[Migration, ...] with it as source or target
     CONSUMPTION = "consumption"  # key provider id: Mapping[instance id, Resources] allocated there
     ROOM = "room"  # key "": Mapping[host, Resources] still free by Placement
-    POWER = "power"  # key host: Power
+    POWER = "power"  # key `levels.power_key`: Power, by the devices of one level
     PROBE = "probe"  # key host: bool, did it answer
     STOPPED_BY_OWNER = "stopped-by-owner"  # key "instance id@Nova stamp": bool, stopped by a user since then
     SKIP_IMAGES = "skip-images"  # key "": frozenset[str] of image ids never to be evacuated (amphorae)
@@ -224,6 +218,7 @@ class Action:
     reason: str = ""  # disabled_reason, or lock reason
     lock: bool = False  # EVACUATE: lock with our marker first
     provider_id: str = ""  # EVACUATE: leave its allocation on this provider alone first
+    level: int = 1  # POWER_OFF, POWER_ON: of the host's power devices
     until_s: float = field(default=float("inf"), compare=False)  # after this what it rests on is too old: not sent any more
 
     @property
@@ -254,8 +249,8 @@ class Command:
     """An operator's word, left in the journal; only the leader consumes it."""
 
     command_id: str
-    verb: str  # "confirm-fenced" | "release" | "abandon" | "approve" | "release-hold" | "retry" | "evacuate"
-    host: str
+    verb: str  # a key of `commands.VERBS`, or of `commands.CLOUD_VERBS`
+    host: str  # "" for what concerns all of them
     who: str
     why: str
     at: str  # for people
@@ -263,6 +258,7 @@ class Command:
     incident: str = ""
     attempt: int = 0
     instance_id: str = ""
+    for_s: float = 0.0  # "pause": so long
 
 
 @dataclass(frozen=True)
@@ -339,6 +335,7 @@ class Proof:
     kind: ProofKind
     text: str
     at: str
+    level: int = 1  # DEVICE: whose devices read off; they are read again before each batch
 
 
 @dataclass(frozen=True)
@@ -363,6 +360,7 @@ class HostRecovery:
     instances: Mapping[str, InstanceRecovery] = field(default_factory=dict)
     instances_read: bool = False  # the table rests on a complete read
     fenced_at: str = ""
+    service_id: str = ""  # of its nova-compute when it fell silent; another one is another host under its name
 
     @property
     def fence_attempt(self) -> int:
@@ -387,6 +385,8 @@ class Roster:
     seen: frozenset[str] = frozenset()  # hosts some leader has seen up
     held: Mapping[str, str] = field(default_factory=dict)  # host -> name of the hold under which it fell silent
     quarantined: Mapping[str, str] = field(default_factory=dict)  # host -> why its power device is not believed
+    paused: str = ""  # by whom, when and why an operator wants nobody fenced; "" when nobody does
+    paused_s: float = 0.0  # how much of that was left when it was last written
 
 
 @dataclass(frozen=True)

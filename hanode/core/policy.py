@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from hanode.core.model import Host
 
@@ -17,6 +18,31 @@ class StorageDomain:
 
     name: str
     kind: str
+
+
+@dataclass(frozen=True)
+class FenceLevel:
+    """Power devices that act together: each of them must confirm."""
+
+    tries: int = 1  # power-offs sent to it in one pass over the levels
+    outlets: bool = False  # they only feed the host: "on" says that there is current, not that it lives
+
+
+@dataclass(frozen=True)
+class FencePlan:
+    """What a host's power devices are to the core: levels in the order in which they are tried, and a word for people."""
+
+    levels: tuple[FenceLevel, ...] = ()
+    by_hand: str = ""  # how a person makes sure that the host is dead
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """The levels of one pass by number, each once for each of its tries: (1, 1, 2)."""
+        return tuple(number for number, level in enumerate(self.levels, 1) for _ in range(level.tries))
+
+
+ONE_DEVICE = FencePlan((FenceLevel(),))
+NO_DEVICE = FencePlan()
 
 
 @dataclass(frozen=True)
@@ -36,6 +62,7 @@ class Policy:
     own_hosts: frozenset[str] = frozenset()  # controllers that hanode itself runs on
     skip_projects: frozenset[str] = frozenset()  # project ids whose instances are never evacuated (Octavia)
     fenceable: frozenset[str] = frozenset()  # hosts with a power device
+    fence_plans: Mapping[str, FencePlan] = field(default_factory=dict)  # more of them: by host, or by a pattern such as compute-*
     probeable: bool = True  # an independent probe of hosts is configured
 
     # storage
@@ -46,6 +73,7 @@ class Policy:
     # detection, seconds on the leader's own clock
     report_interval_s: float = 10.0
     suspect_after_s: float = 15.0
+    suspect_at_most_s: float = 25.0  # of a host that reports irregularly
     fence_after_s: float = 60.0
     office_hold_s: float = 20.0
     poll_s: float = 3.3
@@ -53,6 +81,8 @@ class Policy:
     # brake
     brake_hosts: int = 2
     brake_percent: float = 20.0
+    storm_window_s: float = 600.0
+    failure_domain_keys: frozenset[str] = frozenset({"rack"})  # aggregate metadata whose values name what hosts share
 
     # fencing
     max_fencing: int = 4
@@ -87,6 +117,14 @@ class Policy:
 
     def recovery_of(self, host: Host) -> str:
         return _of_aggregates(host, self.recovery_by_aggregate) or self.recovery
+
+    def plan_of(self, host: str) -> FencePlan:
+        """A host's own plan wins over a pattern, and among patterns the first."""
+        if host in self.fence_plans:
+            return self.fence_plans[host]
+        if host in self.fenceable:
+            return ONE_DEVICE
+        return next((plan for pattern, plan in self.fence_plans.items() if fnmatchcase(host, pattern)), NO_DEVICE)
 
     def domain_of(self, host: Host) -> StorageDomain | None:
         """The declared storage domain of a host; hanode.conf wins over aggregate metadata."""

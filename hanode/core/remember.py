@@ -10,6 +10,7 @@ from hanode.core.decisions import Beat, Timers, Trace
 from hanode.core.model import Fleet, Host, Power, Reading, Snapshot, Unknown, WantKind
 
 KEPT_BEATS = 3
+KEPT_INTERVALS = 32
 WATCHING_S = 20.0
 """Two looks at Nova may be so far apart and still count as watching."""
 
@@ -58,7 +59,10 @@ def _beat(beat: Beat | None, host: Host, reading: Reading[object]) -> Beat:
         # counts as one for its silence, which only delays, but never as a sign of life against a proof of death.
         up_s = seen_s if host.service.state == "up" else beat.seen_s
         return replace(beat, stamp=stamp, seen_s=up_s, written=written)
-    return replace(beat, stamp=stamp, seen_s=seen_s, moved=True, recent=(*beat.recent, seen_s)[-KEPT_BEATS:])
+    # Only from one heartbeat to the next without anything in between; so an outage of ours is never taken for the host's rhythm.
+    known = beat.recent and beat.recent[-1] == beat.seen_s
+    intervals_s = (*beat.intervals_s, seen_s - beat.seen_s)[-KEPT_INTERVALS:] if known else beat.intervals_s
+    return replace(beat, stamp=stamp, seen_s=seen_s, moved=True, recent=(*beat.recent, seen_s)[-KEPT_BEATS:], intervals_s=intervals_s)
 
 
 def _traces(traces: Mapping[str, Trace], snapshot: Snapshot, kind: WantKind) -> Mapping[str, Trace]:

@@ -13,12 +13,12 @@ SKEW_S = 30.0
 def is_expired(command: Command, now: Moment) -> bool:
     """A command whose time cannot be read is expired: it must be given again rather than guessed."""
     try:
-        age_s = (_time(now.at) - _time(command.at)).total_seconds()
+        age_s = (time_of(now.at) - time_of(command.at)).total_seconds()
     except ValueError:
         return True
     return not -SKEW_S <= age_s <= command.ttl_s + SKEW_S
 
 
-def _time(at: str) -> datetime:
+def time_of(at: str) -> datetime:
     found = datetime.fromisoformat(at)
     return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -8,11 +8,12 @@ what a newer version promised is not safe.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from itertools import islice
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, cast, get_args, get_origin
 
 from cattrs import BaseConverter, BaseValidationError, Converter, transform_error
 
@@ -105,6 +106,12 @@ def to_text(record: object) -> str:
 
 def from_text(kind: type[T], key: str, text: str) -> T:
     """The record in a key's text; raises NewerSchema or CorruptEntry, naming the key."""
+    found: T = _read(cast(Hashable, kind), key, text)
+    return found
+
+
+@lru_cache(maxsize=128)  # a tick reads mostly what the one before it read; records are frozen, so they may be shared
+def _read(kind: Any, key: str, text: str) -> Any:
     try:
         return _CONVERTER.structure(fields_of(key, text), kind)
     except BaseValidationError as error:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from typing import Protocol
 
+from hanode import metrics
 from hanode.core.decisions import Decisions, Level, Note
 from hanode.core.model import Action, ActionKind, Outcome, Result
+
+LOG = logging.getLogger(__name__)
+LEVELS: Mapping[Level, int] = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
 
 
 class Narrator(Protocol):
@@ -31,7 +37,8 @@ def line_of_action(action: Action) -> str:
     subject = f" {action.name or action.instance_id}" if action.instance_id else ""
     target = f" to {action.target}" if action.target else ""
     reason = f" ({action.reason})" if action.reason else ""
-    return f"{action.host}: do {action.kind}{subject}{target}{reason} [{action.incident} #{action.attempt}]"
+    level = f" by level {action.level}" if action.level > 1 else ""
+    return f"{action.host}: do {action.kind}{subject}{target}{level}{reason} [{action.incident} #{action.attempt}]"
 
 
 def line_of_outcome(outcome: Outcome) -> str | None:
@@ -49,3 +56,23 @@ def narrate(narrator: Narrator, decisions: Decisions) -> None:
     for action in decisions.actions:
         narrator.action(action)
     narrator.decided(decisions)
+
+
+class LogNarrator:
+    """In production: lines for people in the log, and counters."""
+
+    def note(self, note: Note) -> None:
+        LOG.log(LEVELS[note.level], "%s", line_of_note(note))
+        metrics.noted(note.event, note.level)
+
+    def action(self, action: Action) -> None:
+        LOG.info("%s", line_of_action(action))
+
+    def outcome(self, outcome: Outcome) -> None:
+        metrics.acted(outcome.action.kind, outcome.result)
+        line = line_of_outcome(outcome)
+        if line:
+            LOG.warning("%s", line)
+
+    def decided(self, decisions: Decisions) -> None:
+        """What holds now, unlike what happens, is shown by `hanode.engine.measure`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 
+from hanode.core.levels import host_and_level
 from hanode.core.model import Fleet, Reading, Unknown, Want, WantKind
 from hanode.errors import HanodeError, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
@@ -82,7 +83,7 @@ class Observer:
             WantKind.ROOM: lambda: self._cloud.read_room(self._providers()),
             WantKind.SKIP_IMAGES: self._cloud.read_skip_images,
             WantKind.STOPPED_BY_OWNER: lambda: self._cloud.read_stopped_by_owner(*key.split("@", 1)),
-            WantKind.POWER: lambda: self._fencer.read_power(key),
+            WantKind.POWER: lambda: self._fencer.read_power(*host_and_level(key)),
             WantKind.PROBE: lambda: self._probe.answers(key, self._address(key)),
         }
         return readers[kind]()

@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from hanode import metrics
 from hanode.core.model import Moment
 from hanode.engine.codec import Epoch, Renewal
 from hanode.engine.ledger import Guard, Ledger, Standing
@@ -40,7 +41,8 @@ class _Term:
     guard: Guard
     epoch: Epoch
     deadline_s: float
-    renewals: int = 0
+    renewals: int = 0  # sent
+    kept: int = 0  # of them, the newest that the journal is known to have kept
 
 
 class Office:
@@ -71,6 +73,8 @@ class Office:
         self._has_lock = False
         self.why_not = "has not looked yet"
         """Why this process is not in office, or what is wrong although it is; empty when all is well."""
+        self.hears = False
+        """Did the journal answer in the last tick?"""
 
     # ------------------------------------------------------------------ questions
 
@@ -130,7 +134,9 @@ class Office:
                 self._stay(self._term, now)
             else:
                 self._try()
+            self.hears = True
         except _TRANSIENT as error:
+            self.hears = False
             # Until its deadline an office stands without the journal; each guarded write finds out for itself.
             self.why_not = f"the journal does not answer: {error}"
         except HanodeError as error:
@@ -158,11 +164,16 @@ class Office:
         if standing.guard != term.guard:
             self._leave(str(standing))
             return
+        if standing.renewal is None or standing.renewal.count < term.kept:
+            # Records and intents are gone as well: whoever goes on with what he remembers would post again what was posted.
+            self._leave("the journal went back: it was restored from an older copy while we were in office")
+            return
         term = replace(term, renewals=term.renewals + 1)
         self._term = term  # counted before it is sent: each renewal has its own text, by which it is found again
         renewal = self._renewal(term.guard, term.renewals, now)
         if self._ledger.renew(term.guard, standing, renewal):
-            self._term = replace(term, deadline_s=self._deadline(now))
+            self._term = replace(term, deadline_s=self._deadline(now), kept=term.renewals)
+            metrics.office_renewed()
         elif not self._ledger.epoch_stands(term.guard):
             self._leave(str(self._ledger.read_standing()))
             return
@@ -211,6 +222,7 @@ class Office:
             self.why_not = "another was faster to take office"
             return
         self._term = _Term(guard, epoch, self._deadline(now))
+        metrics.office_renewed()
         self._seen = None
         self.why_not = ""
 

@@ -6,13 +6,17 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from hanode.core.decisions import Decisions, Verdict
-from hanode.core.lifecycle import HostState
+from hanode.core.decisions import Decisions, Timers, Verdict
+from hanode.core.follow import ran
+from hanode.core.levels import power_key
+from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Fleet, HostRecovery, Moment
 from hanode.core.policy import Policy
 from hanode.engine.ledger import Guard
+from hanode.engine.reasons import SKIPPED, WAITING, reason_class
 
 QUIET = frozenset({Verdict.HEALTHY, Verdict.EXEMPT})
+NOT_DOWN = frozenset({InstanceState.VERIFIED, InstanceState.RETURNED, InstanceState.SKIPPED, InstanceState.GONE})
 
 
 def published(
@@ -35,6 +39,9 @@ def published(
         "needs_operator": sorted(name for name, r in records.items() if r.state is HostState.NEEDS_OPERATOR),
         "quarantined": dict(quarantined),
         "instances": dict(sorted(Counter(str(i.state) for r in records.values() for i in r.instances.values()).items())),
+        "down": _down(records),
+        "waiting": _reasons(records, InstanceState.WAITING, WAITING),
+        "skipped": _reasons(records, InstanceState.SKIPPED, SKIPPED),
         "poll_s": policy.poll_s,
         "updated_at": now.at,
     }
@@ -51,22 +58,41 @@ def _host(name: str, decisions: Decisions, records: Mapping[str, HostRecovery], 
         "incident": record.incident if record else "",
         "zone": host.service.zone if host else "",
         "domain": domain.name if domain else "",
-        "fenceable": name in policy.fenceable,
+        "fenceable": bool(policy.plan_of(name).levels),
     }
     if verdict not in QUIET or record:
-        found["evidence"] = _evidence(name, decisions, host)
+        found["evidence"] = _evidence(name, decisions, host, policy)
     return found
 
 
-def _evidence(name: str, decisions: Decisions, host: Any) -> dict[str, Any]:
+def _down(records: Mapping[str, HostRecovery]) -> dict[str, Any]:
+    """How many instances do not run because their host failed, and since when the first of them."""
+    failed = [r for r in records.values() if r.state is not HostState.SUSPECT]
+    down = [(r, i) for r in failed for i in r.instances.values() if i.state not in NOT_DOWN and ran(i)]
+    return {"instances": len(down), "since": min((r.opened_at for r, _ in down), default="")}
+
+
+def _reasons(records: Mapping[str, HostRecovery], state: InstanceState, classes: Mapping[str, str]) -> dict[str, int]:
+    found = (reason_class(i.reason, classes) for r in records.values() for i in r.instances.values() if i.state is state)
+    return dict(sorted(Counter(found).items()))
+
+
+def _power(name: str, timers: Timers, policy: Policy) -> str:
+    count = len(policy.plan_of(name).levels)
+    traces = {level: timers.power.get(power_key(name, level)) for level in range(1, count + 1)}
+    said = {level: f"{trace.value}, {trace.count} times" for level, trace in traces.items() if trace}
+    return "; ".join(f"level {level}: {text}" if count > 1 else text for level, text in said.items())
+
+
+def _evidence(name: str, decisions: Decisions, host: Any, policy: Policy) -> dict[str, Any]:
     timers = decisions.timers
-    power, probe = timers.power.get(name), timers.probe.get(name)
+    probe = timers.probe.get(name)
     service = host.service if host else None
     return {
         "service": service.state if service else "not shown by Nova",
         "last_heartbeat": service.updated_at if service else "",
         "forced_down": service.forced_down if service else False,
-        "power": f"{power.value}, {power.count} times" if power else "not read",
+        "power": _power(name, timers, policy) or "not read",
         "probe": f"{probe.value}, {probe.count} times" if probe else "not asked",
     }
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hanode import metrics
 from hanode.core.decide import decide
 from hanode.core.decisions import Decisions, Timers
 from hanode.core.model import HostRecovery, Moment, Outcome, Records, Snapshot
@@ -18,6 +19,7 @@ from hanode.engine.ledger import Book, Guard, Ledger
 from hanode.engine.narrate import Narrator, narrate
 from hanode.engine.observe import Observer
 from hanode.engine.office import Office
+from hanode.engine.phases import Phases
 from hanode.engine.status import published, summary
 from hanode.engine.workers import Workers
 from hanode.errors import Ambiguous, Deposed, JournalConflict, Refused, Unreachable
@@ -34,6 +36,7 @@ class Term:
         self.timers = Timers(office_since_s=since_s)
         self.outcomes: tuple[Outcome, ...] = ()  # not yet part of a committed decision
         self.status: tuple[str, float] = ("", float("-inf"))
+        self.phases = Phases()
         self.next_read_s = since_s
 
 
@@ -95,6 +98,9 @@ class Engine:
         self._commit(term, decisions, book.records, now)
         term.timers, term.outcomes = decisions.timers, ()
         narrate(self._narrator, decisions)
+        ended = [closed.record for closed in decisions.closes]
+        for phase, lasted_s in term.phases.follow([*_after(book.records, decisions).values(), *ended], term.timers.beats, now):
+            metrics.phase_ended(phase, lasted_s)
         # Only here, after the commit: no act whose intent a later leader could not read.
         term.workers.dispatch(decisions.actions)
         next_read_s = term.observer.want(decisions.wants, self._clock.now().s)
@@ -151,6 +157,11 @@ class Engine:
     @property
     def leads(self) -> bool:
         return self._term is not None
+
+    @property
+    def ready(self) -> bool:
+        """Leads, or could take over: the journal answers it."""
+        return self.leads or self._office.hears
 
     @property
     def busy(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 
+from hanode.core.locks import LockReason
 from hanode.core.model import Action, ActionKind, Outcome, Result
 from hanode.engine.ledger import Guard
 from hanode.engine.office import Office
@@ -74,7 +75,8 @@ class Workers:
         """Lock and settle, then prove office again, because that may have taken long; the POST has not left either way."""
         try:
             if action.lock:
-                self._cloud.lock(action.instance_id, action.reason)
+                reason = LockReason(action.incident, action.attempt, action.target)
+                self._cloud.lock(action.instance_id, str(reason))
             if action.provider_id:
                 # Another leader may have moved it while the lock was taken: its new allocation must not be thrown away.
                 self._prove()
@@ -100,8 +102,8 @@ class Workers:
     def _calls(self) -> Mapping[ActionKind, Callable[[Action], None]]:
         cloud = self._cloud
         return {
-            ActionKind.POWER_OFF: lambda a: self._fencer.power_off(a.host, self._deposed),
-            ActionKind.POWER_ON: lambda a: self._fencer.power_on(a.host, self._deposed),
+            ActionKind.POWER_OFF: lambda a: self._fencer.power_off(a.host, self._deposed, a.level),
+            ActionKind.POWER_ON: lambda a: self._fencer.power_on(a.host, self._deposed, a.level),
             ActionKind.FORCE_DOWN: lambda a: cloud.force_down(a.service_id),
             ActionKind.CLEAR_FORCE_DOWN: lambda a: cloud.clear_force_down(a.service_id),
             ActionKind.DISABLE: lambda a: cloud.disable(a.service_id, a.reason),

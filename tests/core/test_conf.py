@@ -11,7 +11,7 @@ import pytest
 from hanode.conf import build
 from hanode.conf.judgement import DERIVED, FIELDS
 from hanode.conf.options import list_opts
-from hanode.core.policy import Policy, StorageDomain
+from hanode.core.policy import ONE_DEVICE, Policy, StorageDomain
 from hanode.errors import ConfigError
 
 OTHERS: dict[str, str] = {
@@ -20,6 +20,7 @@ OTHERS: dict[str, str] = {
     "recovery_by_aggregate": "rack1:none", "hypervisor_kinds": "QEMU,fake", "protected_aggregates": "rack1",
     "fence_living_aggregates": "rack2", "protect_disabled": "true", "own_hosts": "controller1", "skip_projects": "p1",
     "storage_key": "our:storage", "storage_kind_key": "our:kind", "report_interval_s": "12", "suspect_after_s": "20",
+    "suspect_at_most_s": "31", "storm_window_s": "900", "failure_domain_keys": "pdu,rack",
     "fence_after_s": "90", "office_hold_s": "40", "poll_s": "4", "brake_hosts": "3", "brake_percent": "10",
     "max_fencing": "2", "fence_attempts": "5", "fence_backoff_s": "11", "fence_timeout_s": "31", "fence_settle_s": "32",
     "reading_gap_s": "3", "proof_s": "12", "max_evacuations": "9", "max_per_target": "3", "max_per_domain": "7",
@@ -62,7 +63,7 @@ def test_an_empty_file_means_the_defaults_of_the_core(tmp_path: Path) -> None:
 def test_every_field_of_the_policy_can_be_configured(tmp_path: Path) -> None:
     """A threshold without an option is a threshold that an operator cannot correct at night."""
     text = ini(OTHERS).replace("[storage]", "[storage]\ndomains = c1:ceph,c2:nfs\nkinds = ceph:rbd")
-    made = build.policy(load(tmp_path, text + "\n[probe]\nkind = none\n"), fenceable={"c1"})
+    made = build.policy(load(tmp_path, text + "\n[probe]\nkind = none\n"), fenceable={"c1"}, fence_plans={"c2": ONE_DEVICE})
     unchanged = [f.name for f in fields(Policy) if getattr(made, f.name) == getattr(Policy(), f.name)]
     assert unchanged == []
     assert made.domains == {"c1": StorageDomain("ceph", "rbd"), "c2": StorageDomain("nfs", "file")}
@@ -166,9 +167,10 @@ def test_a_reload_takes_over_limits_but_not_the_timings_of_the_office(tmp_path: 
     old = load(tmp_path, "")
     running = build.policy(old)
     new = load(tmp_path, "[DEFAULT]\nmode = act\n[office]\nlease_ttl_s = 20\n[journal]\nurl = etcd://a:2379\n")
-    made = build.reloaded_policy(new, running, fenceable={"c1"})
+    made = build.reloaded_policy(new, running, fenceable={"c1"}, fence_plans={"c2": ONE_DEVICE})
     assert (made.mode, made.lease_ttl_s) == ("act", running.lease_ttl_s)
     assert made.fenceable == {"c1"}
+    assert made.plan_of("c2") == ONE_DEVICE
     assert set(build.needs_restart(old, new)) == {"[journal] url", "[office] lease_ttl_s"}
 
 

@@ -55,7 +55,7 @@ def test_a_daemon_takes_office_tells_its_status_and_hands_over(
     config = tmp_path / "hanode.conf"
     config.write_text(f"[DEFAULT]\nhost_id = controller1\n[fencing]\nconfig_file =\n[journal]\nurl = sqlite://{tmp_path}/j.db\n"
                       "[detection]\npoll_s = 0.5\n")
-    monkeypatch.setattr(daemon, "_connected", lambda _: QuietCloud())
+    monkeypatch.setattr(daemon, "open_cloud", lambda _: QuietCloud())
     caplog.set_level("INFO")
     running = daemon.Daemon(build.load([str(config)]), daemon.wire, Systemd({}))
     codes: list[int] = []

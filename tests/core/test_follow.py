@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from hanode.core.decisions import Timers
 from hanode.core.draft import Draft
-from hanode.core.follow import View, evacuate_action, follow, is_ready
+from hanode.core.follow import evacuate_action, follow, is_ready
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import (
     Before,
@@ -23,6 +23,7 @@ from hanode.core.model import (
     Snapshot,
     WantKind,
 )
+from hanode.core.view import View
 from tests.core.facts import POLICY, evacuation, instance
 
 ENTRY = InstanceRecovery(
@@ -55,7 +56,7 @@ class Leader:
         action = evacuate_action(record, entry)
         outcomes = {action.action_id: Outcome(action, outcome, "as given", self.now_s)} if outcome else {}
         started_s = self.now_s if read_s is None else read_s
-        readings = {} if now.host == "c1" else {(WantKind.INSTANCE, "id-vm"): Reading[object](now, started_s, started_s)}
+        readings = {(WantKind.INSTANCE, "id-vm"): Reading[object](now, started_s, started_s)}
         snapshot = Snapshot(readings=readings, in_flight=frozenset({action.action_id} if in_flight else ()))
         draft = Draft(
             snapshot, Records({**self.others, "c1": record}), replace(self.timers, outcomes=outcomes), POLICY, Moment(self.now_s, "now")
@@ -241,3 +242,64 @@ def test_a_users_lock_stays() -> None:
     """It was there before us."""
     entry = in_state(S.MOVED, before=Before("active", "running", True), unlocked=True)
     assert Leader().look(entry, instance(on="c2", locked=True, locked_reason="mine")).state is S.VERIFIED
+
+
+# --------------------------------------------------------------------------- an old list, a lost journal
+
+
+def test_how_an_evacuation_ended_is_asked_of_the_instance_itself_afterwards() -> None:
+    """A reading from before the record ended shows what was true before it."""
+    leader = Leader()
+    failed = [evacuation("m1", "failed")]
+    assert leader.look(in_state(S.UNDERWAY), HERE, failed, read_s=leader.now_s - 5).state is S.UNDERWAY
+    assert leader.look(in_state(S.UNDERWAY), HERE, failed, after_s=1).state is S.PENDING
+
+
+def test_a_lock_tells_of_a_request_that_the_journal_has_lost() -> None:
+    """The journal was put back to before the intent: the request may be on its way, so it is not made a second time."""
+    leader = Leader()
+    lost = instance(locked=True, locked_reason="hanode: c1-1 #1 to c3")
+    found = leader.look(in_state(S.PENDING, attempt=0, target="", ours=False), lost)
+    assert (found.state, found.target, found.attempt, found.ours) == (S.REQUESTED, "c3", 1, True)
+    assert not leader.ready
+    assert leader.look(found, lost, after_s=1).state is S.REQUESTED
+    assert leader.look(found, lost, after_s=POLICY.repost_settle_s - 1).state is S.REQUESTED
+    settled = leader.look(found, lost, after_s=1)
+    assert settled.state is S.PENDING and settled.pinned and settled.target == "c3"
+
+
+def test_the_lock_of_an_attempt_that_is_known_tells_nothing_new() -> None:
+    """It was not posted, and may be asked again."""
+    known = instance(locked=True, locked_reason="hanode: c1-1 #1 to c2")
+    assert Leader().look(in_state(S.PENDING, attempt=1), known).state is S.PENDING
+
+
+def test_a_lock_of_another_incident_or_of_a_user_tells_nothing() -> None:
+    """Only this incident's own requests can be under way."""
+    for reason in ("hanode: c1-0 #1 to c2", "mine", "hanode: agent-down"):
+        found = Leader().look(in_state(S.PENDING, attempt=0, ours=False), instance(locked=True, locked_reason=reason))
+        assert found.state is S.PENDING
+
+
+def test_an_instance_found_elsewhere_with_our_lock_is_ours_to_unlock() -> None:
+    """Its request is in no record any more; its owner would be locked out for ever."""
+    moved = instance(on="c2", locked=True, locked_reason="hanode: c1-1 #1 to c2")
+    found = Leader().look(in_state(S.PENDING, attempt=0, ours=False), moved)
+    assert found.state is S.MOVED and found.ours
+
+
+def test_a_stuck_instance_that_a_person_has_reset_is_asked_again_where_it_was_asked_before() -> None:
+    """What its reason advises must lead somewhere: at home, no task, no record, and long enough."""
+    leader, entry = Leader(), in_state(S.STUCK)
+    reset = instance(vm_state="error")
+    assert leader.look(entry, REBUILDING).state is S.STUCK
+    assert leader.look(entry, reset, after_s=1).state is S.STUCK
+    found = leader.look(entry, reset, after_s=POLICY.repost_settle_s)
+    assert found.state is S.PENDING and found.pinned and found.target == "c2"
+
+
+def test_a_stuck_instance_that_arrived_by_an_older_record_is_out_of_it() -> None:
+    """Nova used the oldest accepted record; the newer one stays accepted for ever."""
+    records = [evacuation("m1", "done"), evacuation("m2", "accepted")]
+    arrived = instance(on="c2", locked=True, locked_reason="hanode: c1-1 #2 to c2")
+    assert Leader().look(in_state(S.STUCK), arrived, records).state is S.MOVED

@@ -6,12 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from hanode.core.decisions import Verdict
+from hanode.core.decisions import Beat, Timers, Verdict
 from hanode.core.judge import Evidence, judge
-from hanode.core.model import Aggregate, Roster
+from hanode.core.model import Aggregate, Fleet, Reading, Roster, Snapshot, WantKind
+from hanode.core.remember import remember
+from hanode.core.suspicion import suspect_after_s
 from tests.core.facts import POLICY, evidence, host
 
-HELD = Roster(seen=frozenset({"c1"}), held={"c1": "storm:TOO_MANY"})
+HELD = Roster(seen=frozenset({"c1"}), held={"c1": "storm:COLD_START"})
+HELD_IN_DOUBT = Roster(seen=frozenset({"c1"}), held={"c1": "doubt:TOO_MANY"})
+HELD_BY_PAUSE = Roster(seen=frozenset({"c1"}), held={"c1": "operator:OPERATOR_PAUSE"})
 HELD_BY_BUS = Roster(seen=frozenset({"c1"}), held={"c1": "control-plane:STALE_TOGETHER"})
 
 
@@ -37,6 +41,10 @@ HELD_BY_BUS = Roster(seen=frozenset({"c1"}), held={"c1": "control-plane:STALE_TO
         ("held under a storm, even with proof", evidence(500, power="off", probe="silent", roster=HELD), Verdict.HELD),
         ("held under a bus failure, no proof", evidence(500, power="on", probe="silent", roster=HELD_BY_BUS), Verdict.HELD),
         ("held under a bus failure, but proven dead", evidence(500, power="off", probe="silent", roster=HELD_BY_BUS), Verdict.FAILED),
+        ("held in doubt, no proof", evidence(500, power="on", probe="silent", roster=HELD_IN_DOUBT), Verdict.HELD),
+        ("held in doubt, but proven dead", evidence(500, power="off", probe="silent", roster=HELD_IN_DOUBT), Verdict.FAILED),
+        ("held in doubt, off and answering", evidence(500, power="off", probe="answers", roster=HELD_IN_DOUBT), Verdict.HELD),
+        ("held by a pause, even with proof", evidence(500, power="off", probe="silent", roster=HELD_BY_PAUSE), Verdict.HELD),
         ("held, but an operator named it", evidence(500, power="off", probe="silent", roster=HELD, named=True), Verdict.FAILED),
         ("its cell does not answer", evidence(500, power="off", host=host(state=None)), Verdict.UNKNOWN),
         ("nothing on it that we would recover", evidence(500, power="off", empty=True), Verdict.EXEMPT),
@@ -97,3 +105,61 @@ def test_old_readings_prove_nothing() -> None:
     """Off read a minute ago is not off now."""
     old = evidence(200, power="off", probe="silent")
     assert judge(replace(old, now_s=old.now_s + 60, looked_s=old.looked_s + 60)).verdict is Verdict.SUSPECT
+
+
+# --------------------------------------------------------------------------- suspicion by a host's own rhythm
+
+
+def heard(*intervals_s: float, silent_s: float) -> Evidence:
+    return evidence(silent_s, beat=Beat("t0", 1000.0 - silent_s, moved=True, intervals_s=intervals_s))
+
+
+@pytest.mark.parametrize(
+    ("why", "intervals_s", "policy", "expected_s"),
+    [
+        ("too few intervals are no rhythm", (10.0,) * 7, {"suspect_after_s": 30.0}, 30.0),
+        ("a clock is suspected as soon as anybody", (10.0,) * 8, {"suspect_after_s": 30.0}, 15.0),
+        ("never sooner than one and a half intervals", (5.0,) * 8, {}, 15.0),
+        ("a jittery host is given time", (4.0, 16.0) * 4, {}, 25.0),
+        ("and a little jitter a little", (8.0, 12.0) * 4, {}, 16.18),
+        ("an outage is not its rhythm", (10.0,) * 8 + (200.0,), {}, 15.0),
+        ("the ceiling never passes the moment of fencing", (4.0, 16.0) * 4, {"fence_after_s": 20.0}, 20.0),
+    ],
+)
+def test_a_host_is_suspected_by_its_own_rhythm(
+    why: str, intervals_s: tuple[float, ...], policy: dict[str, float], expected_s: float
+) -> None:
+    """One threshold for all is too long for most hosts and too short for some."""
+    beat = Beat("t0", 0.0, moved=True, intervals_s=intervals_s)
+    assert suspect_after_s(beat, replace(POLICY, **policy)) == pytest.approx(expected_s, abs=0.01), why  # type: ignore[arg-type]
+
+
+def test_a_jittery_host_is_healthy_for_longer_and_fenced_no_later() -> None:
+    """Its rhythm buys patience, and no more than that."""
+    jittery = (4.0, 16.0) * 4
+    assert judge(heard(*jittery, silent_s=20)).verdict is Verdict.HEALTHY
+    assert judge(heard(*jittery, silent_s=26)).verdict is Verdict.SUSPECT
+    silent = replace(evidence(70, power="on", probe="silent"), beat=Beat("t0", 930.0, moved=True, intervals_s=jittery))
+    assert judge(silent).verdict is Verdict.FAILED
+
+
+def test_a_jittery_host_that_is_proven_dead_is_given_no_time() -> None:
+    """Two readings of off after one and a half intervals: its rhythm has ended."""
+    dead = replace(evidence(16, power="off"), beat=Beat("t0", 984.0, moved=True, intervals_s=(4.0, 16.0) * 4))
+    assert judge(dead).verdict is Verdict.FAILED
+
+
+def test_a_regular_host_is_never_fenced_sooner_without_proof() -> None:
+    """Being suspected sooner only means being looked at sooner."""
+    steady = Beat("t0", 945.0, moved=True, intervals_s=(10.0,) * 32)
+    assert judge(replace(evidence(55, power="on", probe="silent"), beat=steady)).verdict is Verdict.SUSPECT
+
+
+def test_a_rhythm_is_learned_from_one_heartbeat_to_the_next_and_from_nothing_else() -> None:
+    """A write of ours moves Nova's stamp as a heartbeat does; and time in which nobody looked is no interval of the host."""
+    timers = Timers(0.0)
+    looks = [(0.0, "t0", "enabled"), (10.0, "t1", "enabled"), (20.0, "t2", "enabled"), (25.0, "t3", "disabled"), (30.0, "t4", "disabled")]
+    for at_s, stamp, status in (*looks, (90.0, "t5", "disabled"), (101.0, "t6", "disabled")):
+        fleet = Fleet({"c1": host(updated_at=stamp, status=status)}, ())
+        timers = remember(timers, Snapshot({(WantKind.FLEET, ""): Reading(fleet, at_s, at_s)}))
+    assert timers.beats["c1"].intervals_s == (10.0, 11.0)

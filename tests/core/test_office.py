@@ -254,6 +254,22 @@ def test_a_wiped_journal_deposes_the_old_leader(world: World, nodes: tuple[Node,
     assert second.ledger.load().journal_is_new
 
 
+def test_a_journal_that_went_back_ends_the_office(world: World, nodes: tuple[Node, Node]) -> None:
+    """A snapshot of our own term was restored: records and intents are gone, and what we remember would post them again."""
+    first, _ = nodes
+    assert first.tick()
+    older = dict(world.space.entries)
+    for _ in range(3):
+        world.s += 1
+        assert first.tick()
+    world.space.entries = older
+    world.s += 1
+    assert not first.tick()
+    assert "went back" in first.office.why_not
+    world.s += 1
+    assert first.tick(), "and is taken anew, with nothing remembered"
+
+
 # --------------------------------------------------------------------------- the lock is liveness only
 
 

@@ -1,0 +1,51 @@
+"""Which hosts can fall silent by one cause? Racks, zones and storage as they are declared, and whoever fell silent at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from hanode.core.model import Host
+from hanode.core.policy import Policy
+
+FEWEST = 3
+"""Two hosts may die in one minute by chance; three are one cause before they are three."""
+
+Domains = Mapping[str, frozenset[str]]
+"""What they share, in words -> the hosts."""
+
+
+def declared(hosts: Mapping[str, Host], policy: Policy) -> Domains:
+    """By aggregate metadata, by availability zone where there are several, and by storage domain."""
+    zones = {host.service.zone for host in hosts.values()} - {""}
+    found: dict[str, set[str]] = {}
+    for name, host in sorted(hosts.items()):
+        for label in _labels(host, policy, len(zones) > 1):
+            found.setdefault(label, set()).add(name)
+    return {label: frozenset(members) for label, members in sorted(found.items()) if len(members) >= FEWEST}
+
+
+def _labels(host: Host, policy: Policy, zoned: bool) -> Iterator[str]:
+    for key in sorted(policy.failure_domain_keys):
+        value = host.metadata(key)
+        if value:
+            yield f"{key} {value}"
+    if zoned and host.service.zone:
+        yield f"zone {host.service.zone}"
+    storage = policy.domain_of(host)
+    if storage:
+        yield f"storage {storage.name}"
+
+
+def at_once(silent_since_s: Mapping[str, float], within_s: float) -> tuple[frozenset[str], ...]:
+    """Groups of hosts that fell silent within `within_s` of each other, declared as one domain or not; chains are one group."""
+    groups: list[set[str]] = []
+    ordered = sorted((since_s, name) for name, since_s in silent_since_s.items())
+    for first_s, _ in ordered:
+        near = {name for since_s, name in ordered if first_s <= since_s <= first_s + within_s}
+        if len(near) < FEWEST:
+            continue
+        if groups and groups[-1] & near:
+            groups[-1] |= near
+        else:
+            groups.append(near)
+    return tuple(frozenset(group) for group in groups)

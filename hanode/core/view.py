@@ -1,0 +1,81 @@
+"""What does this tick know of the instances of one recovery, and how sure is it? Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from hanode.core.draft import Draft
+from hanode.core.lifecycle import ENDED, InstanceState
+from hanode.core.model import HostRecovery, Instance, InstanceRecovery, Migration, Reading, WantKind
+
+SELDOM = 10
+"""What tells nothing new by itself is read so many times more seldom than what is followed."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What this tick knows of the instances of one recovery."""
+
+    draft: Draft
+    record: HostRecovery
+    servers: Mapping[str, Instance]
+    servers_started_s: float
+    migrations: tuple[Migration, ...]
+    migrations_started_s: float
+    skip_images: frozenset[str]
+    is_fresh: bool = True
+    """Were both lists begun so lately that an evacuation may be asked for by them?"""
+
+    def evacuations(self, instance_id: str) -> tuple[Migration, ...]:
+        """The evacuation records of one instance away from this host, oldest first."""
+        found = [m for m in self.migrations if m.instance_id == instance_id and m.kind == "evacuation" and m.source == self.record.host]
+        return tuple(sorted(found, key=lambda m: (m.created_at, len(m.migration_id), m.migration_id)))
+
+
+def view(draft: Draft, record: HostRecovery) -> View | None:
+    """The facts about a recovery's instances; None while they are not known. Read often only while something is open.
+
+    The list of servers is long and slow, that of the migrations short: only who is still to be posted needs the first.
+    """
+    states = {entry.state for entry in record.instances.values()}
+    every_s = 10.0 if states <= {*ENDED, InstanceState.WAITING} else draft.policy.follow_s
+    posting = InstanceState.PENDING in states
+    servers = draft.reading(WantKind.SERVERS, record.host, every_s if posting else max(10.0, SELDOM * every_s))
+    migrations = draft.reading(WantKind.MIGRATIONS, record.host, every_s)
+    skip_images = draft.skip_images(300.0)
+    if servers is None or migrations is None or skip_images is None:
+        return None
+    by_id = {s.instance_id: s for s in cast("tuple[Instance, ...]", servers.value)}
+    found = cast("tuple[Migration, ...]", migrations.value)
+    fresh = all(draft.now.s - reading.started_s <= _fresh_s(draft, reading) for reading in (servers, migrations))
+    return View(draft, record, by_id, servers.started_s, found, migrations.started_s, skip_images, fresh)
+
+
+def _fresh_s(draft: Draft, reading: Reading[object]) -> float:
+    """As old as a reading gets that is begun again as often as it is followed: a slow Nova is not waited for in vain."""
+    return 1.0 + 1.5 * draft.policy.follow_s + 3 * (reading.finished_s - reading.started_s)
+
+
+def look_again(v: View) -> None:
+    """Read both lists at once, for whoever waits for a younger one."""
+    v.draft.want(WantKind.SERVERS, v.record.host, 0.0)
+    v.draft.want(WantKind.MIGRATIONS, v.record.host, 0.0)
+
+
+@dataclass(frozen=True)
+class Gone:
+    """Nova does not know the instance any more."""
+
+
+def current(v: View, entry: InstanceRecovery, every_s: float) -> Instance | Gone | None:
+    """The instance as Nova shows it now, wherever it is; None while that is not known."""
+    here = v.servers.get(entry.instance_id)
+    # A list in which a moved instance is still at home is older than the move.
+    if here is not None and entry.state not in {InstanceState.MOVED, InstanceState.VERIFIED}:
+        return here
+    reading = v.draft.reading(WantKind.INSTANCE, entry.instance_id, every_s)
+    if reading is None or reading.started_s < v.servers_started_s - every_s:
+        return None  # older than the list in which it is missing
+    return Gone() if reading.value is None else cast(Instance, reading.value)

@@ -1,0 +1,53 @@
+"""What of a leader's published status is shown as numbers?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hanode import metrics
+from hanode.core.decisions import Verdict
+from hanode.core.lifecycle import HostState, InstanceState
+from hanode.engine.age import time_of
+from hanode.engine.reasons import OTHER, SKIPPED, WAITING
+
+
+def measure(leads: bool, status: Mapping[str, Any]) -> None:
+    """Called once a tick by every daemon; a standby has no numbers of the cloud."""
+    led = leads and bool(status)
+    metrics.in_office(status["leader"]["term"] if led else None)
+    metrics.cloud_is(numbers(status) if led else {})
+
+
+def numbers(status: Mapping[str, Any]) -> Mapping[str, metrics.Values]:
+    hosts = list(status.get("hosts", {}).values())
+    protected = [host for host in hosts if host["verdict"] != Verdict.EXEMPT]
+    down = status.get("down", {})
+    return {
+        "hanode_hosts": _counted(Verdict, (host["verdict"] for host in hosts)),
+        "hanode_hosts_protected": {"": len(protected)},
+        "hanode_hosts_unprotected": {"": len(hosts) - len(protected)},
+        "hanode_hosts_without_device": {"": sum(not host["fenceable"] for host in protected)},
+        "hanode_devices_quarantined": {"": len(status.get("quarantined", {}))},
+        "hanode_holds": {hold["name"]: 1 for hold in status.get("holds", [])},
+        "hanode_incidents": _counted((state for state in HostState if state is not HostState.WATCHED), (host["state"] for host in hosts)),
+        "hanode_instances": _counted(InstanceState, status.get("instances", {})),
+        "hanode_instances_down": {"": down.get("instances", 0)},
+        "hanode_instances_down_oldest_seconds": {"": _age_s(down.get("since", ""), status.get("updated_at", ""))},
+        "hanode_instances_waiting": _counted(sorted({*WAITING.values(), OTHER}), status.get("waiting", {})),
+        "hanode_instances_skipped": _counted(sorted({*SKIPPED.values(), OTHER}), status.get("skipped", {})),
+    }
+
+
+def _counted(known: Iterable[str], values: Iterable[str] | Mapping[str, int]) -> metrics.Values:
+    tally = Counter(values)
+    return {str(word): tally[str(word)] for word in known}
+
+
+def _age_s(since: str, now: str) -> float:
+    """Stamps of different controllers: a figure for people, by which nothing is decided."""
+    try:
+        return max(0.0, (time_of(now) - time_of(since)).total_seconds())
+    except ValueError:
+        return 0.0
