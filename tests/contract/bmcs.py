@@ -20,15 +20,17 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hanode.adapters.fencing.config import FencingConfig, RedfishSettings, Settings
+from hanode.adapters.fencing.config import FencingConfig
 from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.fencing.secret import Secret
+from hanode.adapters.fencing.settings import HostDevices, RedfishSettings, Settings
 
 HOST = "cn1"
 PASSWORD = "fifteen-letters"  # the simulator takes at most 16, and no spaces
 UUID = "4c4c4544-0042-3510-8052-b4c04f4d4732"
 STRANGER = "11111111-2222-3333-4444-555555555555"
 SYSTEM = "/redfish/v1/Systems/1"
+SESSIONS = "/redfish/v1/SessionService/Sessions"
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
@@ -68,8 +70,13 @@ def never() -> bool:
     return False
 
 
-def devices(settings: Settings) -> Devices:
-    return Devices(FencingConfig(hosts={settings.host: settings}))
+def devices(*settings: Settings) -> Devices:
+    """Of each host one device."""
+    return Devices(config(*settings))
+
+
+def config(*settings: Settings) -> FencingConfig:
+    return FencingConfig(hosts={each.host: HostDevices(((each,),)) for each in settings})
 
 
 # --------------------------------------------------------------------------- Redfish
@@ -92,6 +99,7 @@ class RedfishBmc:
         self.requests: list[tuple[str, str]] = []
         self.logins: list[str] = []
         self.most_at_once = 0
+        self.sessions = 0  # open now
         self.released = threading.Event()
         self._at_once = 0
         self._lock = threading.Lock()
@@ -112,7 +120,7 @@ class RedfishBmc:
         return str(self.state).lower()
 
     def orders(self) -> int:
-        return sum(method == "POST" for method, _ in self.requests)
+        return sum(method == "POST" and path != SESSIONS for method, path in self.requests)
 
     def change_password(self, password: str) -> None:
         self.password = password
@@ -145,6 +153,8 @@ class RedfishBmc:
             self._at_once -= 1
 
     def answer(self, method: str, path: str, login: str, body: Any) -> tuple[int, object]:
+        if path.startswith(SESSIONS):
+            return self._session(method, body)
         if login != f"hanode:{self.password}":
             return 401, {"error": {"message": "Unauthorized"}}
         if method in self.status:
@@ -157,6 +167,15 @@ class RedfishBmc:
                 self.state = {"ForceOff": "Off", "On": "On"}[body["ResetType"]]
             return 204, None
         return 404, {"error": {"message": "no such resource"}}
+
+
+    def _session(self, method: str, body: Any) -> tuple[int, object]:
+        """Open or closed; the token that is given out is the login itself, as `Basic` would carry it."""
+        self.sessions += {"POST": 1, "DELETE": -1}[method]
+        if method == "POST" and body != {"UserName": "hanode", "Password": self.password}:
+            self.sessions -= 1
+            return 401, {"error": {"message": "Unauthorized"}}
+        return {"POST": 201, "DELETE": 204}[method], None
 
 
 class _Server(ThreadingHTTPServer):
@@ -177,11 +196,15 @@ def _handler(bmc: RedfishBmc) -> type[BaseHTTPRequestHandler]:
         def do_POST(self) -> None:
             self._serve("POST")
 
+        def do_DELETE(self) -> None:
+            self._serve("DELETE")
+
         def _serve(self, method: str) -> None:
             text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            login = base64.b64decode(self.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+            told = self.headers.get("X-Auth-Token") or self.headers.get("Authorization", "").removeprefix("Basic ")
+            login = base64.b64decode(told).decode()
             bmc.enter(method, self.path, login)
-            if method in bmc.hangs:
+            if method in bmc.hangs and not self.path.startswith(SESSIONS):
                 bmc.released.wait()
             answer = bmc.answer(method, self.path, login, json.loads(text) if text else None)
             # Before the reply is written: its reader may come back at once.
@@ -192,7 +215,10 @@ def _handler(bmc: RedfishBmc) -> type[BaseHTTPRequestHandler]:
             body = b"" if content is None else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
-            if bmc.location:
+            if self.path == SESSIONS and status == 201:
+                self.send_header("X-Auth-Token", base64.b64encode(f"hanode:{bmc.password}".encode()).decode())
+                self.send_header("Location", bmc.location or f"{SESSIONS}/1")
+            elif bmc.location:
                 self.send_header("Location", bmc.location)
             self.end_headers()
             while bmc.trickles and not bmc.released.wait(0.05):

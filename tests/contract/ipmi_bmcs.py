@@ -9,8 +9,9 @@ import socket
 import subprocess
 from pathlib import Path
 
-from hanode.adapters.fencing.config import IpmiSettings, Settings
+from hanode.adapters.fencing.settings import IpmiSettings, Settings
 from tests.contract.bmcs import HOST, PASSWORD, UUID, password_file
+from tests.contract.programs import Scripted
 
 # --------------------------------------------------------------------------- a script that plays ipmitool
 
@@ -55,56 +56,14 @@ finish 0
 """
 
 
-class ScriptedIpmitool:
-    """Give `directory` to PATH. Faults are files that the script reads."""
+class ScriptedIpmitool(Scripted):
+    """Give `directory` to PATH."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        for name, text in {"fault": "none", "power": "on", "guid": UUID, "password": PASSWORD}.items():
-            self.put(name, text)
-        program = directory / "ipmitool"
-        program.write_text(FAKE_IPMITOOL.replace("STATE", str(directory)))
-        program.chmod(0o755)
-        secrets = directory / "secrets"
-        secrets.mkdir()
-        self.settings: Settings = IpmiSettings(
-            host=HOST, address="127.0.0.1", username="hanode", secret=password_file(secrets), timeout_s=20.0)
-
-    def put(self, name: str, text: str) -> None:
-        (self.directory / name).write_text(text)
-
-    def get(self, name: str) -> str:
-        file = self.directory / name
-        return file.read_text() if file.exists() else ""
-
-    def power(self) -> str:
-        return self.get("power").strip()
-
-    def orders(self) -> int:
-        return len(self.get("orders").splitlines())
-
-    def change_password(self, password: str) -> None:
-        self.put("password", password)
-
-    def vanish(self) -> None:
-        self.put("fault", "dead")
-
-    def lie(self) -> None:
-        self.put("fault", "lie")
-
-    def hang_on_order(self) -> None:
-        self.put("fault", "hang")
-
-    def stop(self) -> None:
-        """Nothing runs between calls."""
-
-    @property
-    def most_at_once(self) -> int:
-        running = most = 0
-        for line in self.get("log").splitlines():
-            running += 1 if line == "begin" else -1
-            most = max(most, running)
-        return most
+        super().__init__(directory, "ipmitool", FAKE_IPMITOOL)
+        self.put("guid", UUID)
+        self.settings = IpmiSettings(
+            host=HOST, address="127.0.0.1", username="hanode", secret=password_file(self.secrets), timeout_s=20.0)
 
 
 # --------------------------------------------------------------------------- OpenIPMI's simulator
@@ -151,7 +110,7 @@ class SimulatedIpmi:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        port = _free_udp_port()
+        self.port = port = _free_udp_port()
         (directory / "power").write_text("1")
         (directory / "fault").write_text("none")
         (directory / "chassis").write_text(CHASSIS.replace("DIRECTORY", str(directory)))

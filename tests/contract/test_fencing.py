@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hanode.adapters.fencing.config import FencingConfig, IpmiSettings
+from hanode.adapters.fencing.config import FencingConfig
 from hanode.adapters.fencing.devices import Devices
+from hanode.adapters.fencing.settings import IpmiSettings, RedfishSettings, Settings
 from hanode.core.model import Power
 from hanode.errors import Ambiguous, Refused, Unreachable
 from hanode.ports import Fencer
@@ -22,6 +23,7 @@ from tests.contract.bmcs import (
     UUID,
     Bmc,
     RedfishBmc,
+    config,
     devices,
     never,
     password_file,
@@ -30,6 +32,7 @@ from tests.contract.bmcs import (
     with_timeout,
 )
 from tests.contract.ipmi_bmcs import ScriptedIpmitool, SimulatedIpmi
+from tests.contract.programs import ScriptedAgent, ScriptedCommand
 
 
 @pytest.fixture
@@ -67,6 +70,11 @@ def readable(bmc: SimulatedIpmi) -> bool:
     return answers(devices(with_timeout(bmc.settings, 3.0)))
 
 
+def of_machine(bmc: Bmc, uuid: str) -> Settings:
+    assert isinstance(bmc.settings, IpmiSettings | RedfishSettings)
+    return dataclasses.replace(bmc.settings, uuid=uuid)
+
+
 def answers(fencer: Devices) -> bool:
     try:
         fencer.read_power(HOST)
@@ -75,51 +83,77 @@ def answers(fencer: Devices) -> bool:
     return True
 
 
-@pytest.fixture(params=["redfish", "redfish_tls", "scripted", "simulated"])
+@pytest.fixture
+def redfish_session(redfish: RedfishBmc) -> RedfishBmc:
+    assert isinstance(redfish.settings, RedfishSettings)
+    redfish.settings = dataclasses.replace(redfish.settings, session=True)
+    return redfish
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> ScriptedAgent:
+    return ScriptedAgent(tmp_path)
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> ScriptedCommand:
+    return ScriptedCommand(tmp_path)
+
+
+BMCS = ["redfish", "redfish_session", "redfish_tls", "scripted", "simulated"]
+
+
+@pytest.fixture(params=BMCS)
 def bmc(request: pytest.FixtureRequest) -> Bmc:
+    """A device that tells who it is and whom it lets in."""
     double: Bmc = request.getfixturevalue(request.param)
     return double
 
 
+@pytest.fixture(params=[*BMCS, "agent", "command"])
+def device(request: pytest.FixtureRequest) -> Bmc:
+    """Any device; of what stands behind a program, the program decides how much it tells."""
+    double: Bmc = request.getfixturevalue(request.param)
+    return double
 
 
-def test_devices_are_a_fencer(bmc: Bmc) -> None:
+def test_devices_are_a_fencer(device: Bmc) -> None:
     """The engine knows only the port."""
-    fencer: Fencer = devices(bmc.settings)
+    fencer: Fencer = devices(device.settings)
     assert fencer.hosts() == {HOST}
 
 
-def test_a_host_is_powered_off_and_then_reads_off(bmc: Bmc) -> None:
+def test_a_host_is_powered_off_and_then_reads_off(device: Bmc) -> None:
     """An order returns nothing; only the reading is proof."""
-    fencer = devices(bmc.settings)
+    fencer = devices(device.settings)
     assert fencer.read_power(HOST) is Power.ON
     fencer.power_off(HOST, never)
-    assert bmc.power() == "off"
+    assert device.power() == "off"
     assert fencer.read_power(HOST) is Power.OFF
 
 
-def test_an_off_host_may_be_powered_off_again(bmc: Bmc) -> None:
+def test_an_off_host_may_be_powered_off_again(device: Bmc) -> None:
     """Every off is repeated until it is proven; a repetition is no failure."""
-    fencer = devices(bmc.settings)
+    fencer = devices(device.settings)
     fencer.power_off(HOST, never)
     fencer.power_off(HOST, never)
     assert fencer.read_power(HOST) is Power.OFF
 
 
-def test_a_host_is_powered_on(bmc: Bmc) -> None:
+def test_a_host_is_powered_on(device: Bmc) -> None:
     """The policy `restart` brings a host back in place."""
-    fencer = devices(bmc.settings)
+    fencer = devices(device.settings)
     fencer.power_off(HOST, never)
     fencer.power_on(HOST, never)
     assert fencer.read_power(HOST) is Power.ON
 
 
-def test_a_device_that_lies_reads_on(bmc: Bmc) -> None:
+def test_a_device_that_lies_reads_on(device: Bmc) -> None:
     """An accepted off is no proof: the driver passes on what the device shows, and others judge."""
-    bmc.lie()
-    fencer = devices(bmc.settings)
+    device.lie()
+    fencer = devices(device.settings)
     fencer.power_off(HOST, never)
-    assert bmc.orders() == 1
+    assert device.orders() == 1
     assert fencer.read_power(HOST) is Power.ON
 
 
@@ -137,7 +171,7 @@ def test_a_wrong_password_is_refused_and_the_host_stays_on(bmc: Bmc, tmp_path: P
 
 def test_the_bmc_of_another_machine_is_refused_before_the_order(bmc: Bmc) -> None:
     """A swapped cable or a moved address must not kill a healthy host, nor prove a living one dead."""
-    fencer = devices(dataclasses.replace(bmc.settings, uuid=STRANGER))
+    fencer = devices(of_machine(bmc, STRANGER))
     with pytest.raises(Refused, match=f"another machine .*expected {STRANGER}"):
         fencer.power_off(HOST, never)
     with pytest.raises(Refused, match="another machine"):
@@ -148,61 +182,61 @@ def test_the_bmc_of_another_machine_is_refused_before_the_order(bmc: Bmc) -> Non
 
 def test_the_bmc_of_the_right_machine_is_obeyed(bmc: Bmc) -> None:
     """Identity is compared by value: upper case and the byte orders of IPMI are no difference."""
-    fencer = devices(dataclasses.replace(bmc.settings, uuid=UUID))
+    fencer = devices(of_machine(bmc, UUID))
     fencer.power_off(HOST, never)
     assert fencer.read_power(HOST) is Power.OFF
 
 
-def test_a_dead_bmc_is_unreachable(bmc: Bmc) -> None:
+def test_a_dead_bmc_is_unreachable(device: Bmc) -> None:
     """Certainly nothing happened: that is different from not knowing, and from a refusal."""
-    bmc.vanish()
-    fencer = devices(with_timeout(bmc.settings, 5.0))
+    device.vanish()
+    fencer = devices(with_timeout(device.settings, 5.0))
     with pytest.raises(Unreachable):
         fencer.power_off(HOST, never)
     with pytest.raises(Unreachable):
         fencer.read_power(HOST)
 
 
-def test_an_order_without_an_answer_is_ambiguous(bmc: Bmc) -> None:
+def test_an_order_without_an_answer_is_ambiguous(device: Bmc) -> None:
     """The host may be off or not: only a later reading tells."""
-    bmc.hang_on_order()
+    device.hang_on_order()
     with pytest.raises(Ambiguous):
-        devices(with_timeout(bmc.settings, 6.0)).power_off(HOST, never)
-    assert bmc.orders() >= 1
+        devices(with_timeout(device.settings, 6.0)).power_off(HOST, never)
+    assert device.orders() >= 1
 
 
-def test_an_abort_ends_an_order_that_is_under_way(bmc: Bmc) -> None:
+def test_an_abort_ends_an_order_that_is_under_way(device: Bmc) -> None:
     """A deposed leader must let go at once, whatever time the device would still have."""
-    bmc.hang_on_order()
+    device.hang_on_order()
     with pytest.raises(Ambiguous, match="aborted after"):
-        devices(with_timeout(bmc.settings, 3600.0)).power_off(HOST, abort=lambda: bmc.orders() > 0)
+        devices(with_timeout(device.settings, 3600.0)).power_off(HOST, abort=lambda: device.orders() > 0)
 
 
-def test_nothing_is_sent_after_an_abort(bmc: Bmc) -> None:
+def test_nothing_is_sent_after_an_abort(device: Bmc) -> None:
     """Deposed before it began: the new leader owns the host."""
     with pytest.raises(Ambiguous, match="aborted before"):
-        devices(bmc.settings).power_off(HOST, abort=lambda: True)
-    assert bmc.orders() == 0
+        devices(device.settings).power_off(HOST, abort=lambda: True)
+    assert device.orders() == 0
 
 
-def test_a_new_password_needs_no_restart(bmc: Bmc) -> None:
+def test_a_new_password_needs_no_restart(device: Bmc) -> None:
     """Rotating the secrets of a thousand BMCs must not touch the daemon."""
-    fencer = devices(bmc.settings)
+    fencer = devices(device.settings)
     assert fencer.read_power(HOST) is Power.ON
-    bmc.change_password("changed")
-    assert bmc.settings.secret.file is not None
-    bmc.settings.secret.file.write_text("changed\n")
+    device.change_password("changed")
+    assert device.settings.secret is not None and device.settings.secret.file is not None
+    device.settings.secret.file.write_text("changed\n")
     wait_until(lambda: answers(fencer))  # the simulator had to be started anew for it
     assert fencer.read_power(HOST) is Power.ON
 
 
-def test_a_password_that_others_can_read_is_not_used(bmc: Bmc) -> None:
+def test_a_password_that_others_can_read_is_not_used(device: Bmc) -> None:
     """Loosened after the start: refused like any other wrong configuration, with the remedy."""
-    assert bmc.settings.secret.file is not None
-    bmc.settings.secret.file.chmod(0o644)
+    assert device.settings.secret is not None and device.settings.secret.file is not None
+    device.settings.secret.file.chmod(0o644)
     with pytest.raises(Refused, match="chmod 600"):
-        devices(bmc.settings).power_off(HOST, never)
-    assert bmc.orders() == 0
+        devices(device.settings).power_off(HOST, never)
+    assert device.orders() == 0
 
 
 def test_a_host_without_a_device_is_refused() -> None:
@@ -214,7 +248,7 @@ def test_a_host_without_a_device_is_refused() -> None:
 def test_a_reload_replaces_every_device(redfish: RedfishBmc) -> None:
     """A changed fencing.yaml counts from the next use on."""
     fencer = Devices(FencingConfig())
-    fencer.reload(FencingConfig(hosts={HOST: redfish.settings}))
+    fencer.reload(config(redfish.settings))
     assert fencer.hosts() == {HOST}
     assert fencer.read_power(HOST) is Power.ON
 
@@ -238,7 +272,7 @@ def test_a_call_that_waits_for_its_turn_gives_up_having_sent_nothing(redfish: Re
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(fencer.power_off, HOST, let_go.is_set)
         wait_until(lambda: redfish.orders() == 1)
-        fencer.reload(FencingConfig(hosts={HOST: with_timeout(redfish.settings, 0.2)}))
+        fencer.reload(config(with_timeout(redfish.settings, 0.2)))
         with pytest.raises(Unreachable, match="no order was sent"):
             fencer.power_on(HOST, never)
         let_go.set()
@@ -246,11 +280,11 @@ def test_a_call_that_waits_for_its_turn_gives_up_having_sent_nothing(redfish: Re
     assert redfish.orders() == 1
 
 
-def test_no_error_holds_a_password(bmc: Bmc) -> None:
+def test_no_error_holds_a_password(device: Bmc) -> None:
     """Errors are logged and shown."""
-    bmc.vanish()
+    device.vanish()
     with pytest.raises(Unreachable) as caught:
-        devices(with_timeout(bmc.settings, 5.0)).power_off(HOST, never)
+        devices(with_timeout(device.settings, 5.0)).power_off(HOST, never)
     assert PASSWORD not in repr(caught.value)
 
 
@@ -259,7 +293,7 @@ def test_two_devices_are_used_side_by_side(scripted: ScriptedIpmitool) -> None:
     assert isinstance(scripted.settings, IpmiSettings)
     scripted.hang_on_order()
     other = dataclasses.replace(scripted.settings, host="cn2", address="127.0.0.2")
-    fencer = Devices(FencingConfig(hosts={HOST: with_timeout(scripted.settings, 3600.0), "cn2": other}))
+    fencer = devices(with_timeout(scripted.settings, 3600.0), other)
     let_go = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(fencer.power_off, HOST, let_go.is_set)
@@ -267,3 +301,16 @@ def test_two_devices_are_used_side_by_side(scripted: ScriptedIpmitool) -> None:
         assert fencer.read_power("cn2") is Power.ON
         let_go.set()
         assert isinstance(running.exception(), Ambiguous)
+
+
+def test_a_bmc_that_lets_anybody_in_is_warned_about(simulated: SimulatedIpmi) -> None:
+    """Cipher 0 asks for no password: whoever reaches the BMC's network can switch the host off."""
+    (checked,) = devices(simulated.settings).check(HOST)
+    assert checked.found is Power.ON
+    assert "CVE-2013-4782" in checked.warning
+
+
+def test_a_bmc_that_wants_a_password_is_not_warned_about(scripted: ScriptedIpmitool) -> None:
+    """The question is asked with a wrong password, which it refuses."""
+    (checked,) = devices(scripted.settings).check(HOST)
+    assert (checked.found, checked.warning) == (Power.ON, "")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from hanode.adapters.fencing.config import FencingConfig, IpmiSettings, RedfishSettings, load
+from hanode.adapters.fencing.config import FencingConfig, load
+from hanode.adapters.fencing.drivers import DRIVERS
+from hanode.adapters.fencing.metadata import find
+from hanode.adapters.fencing.secret import Secret
+from hanode.adapters.fencing.settings import IpmiSettings, RedfishSettings, Settings
 from hanode.errors import ConfigError
 
 SAMPLE = Path(__file__).parents[2] / "etc/hanode/fencing.yaml.sample"
+PAGE = Path(__file__).parents[2] / "docs/fencing.md"
 
 
 @pytest.fixture
@@ -46,6 +52,17 @@ def read_host(directory: Path, host: object) -> FencingConfig:
     return read(directory, yaml.safe_dump({"hosts": {"cn1": host}}))
 
 
+def only_device(config: FencingConfig, host: str = "cn1") -> Settings:
+    ((settings,),) = config.hosts[host].levels
+    return settings
+
+
+def secret_of(config: FencingConfig) -> Secret:
+    secret = only_device(config).secret
+    assert secret is not None
+    return secret
+
+
 # --------------------------------------------------------------------------- what is right
 
 
@@ -56,7 +73,7 @@ def test_every_key_arrives(tmp_path: Path, secret: Path) -> None:
         "cn1": ipmi(secret, port=6230, cipher=3, privilege="ADMINISTRATOR", uuid=uuid, timeout_s=15),
         "cn2": redfish(secret, ca_file=str(secret), uuid=uuid, serial="ABC123", timeout_s=7.5),
     }}))
-    cn1, cn2 = config.hosts["cn1"], config.hosts["cn2"]
+    cn1, cn2 = only_device(config, "cn1"), only_device(config, "cn2")
     assert isinstance(cn1, IpmiSettings)
     assert isinstance(cn2, RedfishSettings)
     assert (cn1.address, cn1.port, cn1.cipher, cn1.privilege, cn1.timeout_s) == ("10.0.0.11", 6230, 3, "ADMINISTRATOR", 15)
@@ -98,7 +115,7 @@ hosts:
     <<: *too
     address: 10.0.0.13
 """)
-    assert [getattr(config.hosts[host], "address", "") for host in ("cn1", "cn2", "cn3")] == ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
+    assert [getattr(only_device(config, host), "address", "") for host in ("cn1", "cn2", "cn3")] == ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
 
 
 def test_the_sample_is_valid(tmp_path: Path, secret: Path) -> None:
@@ -107,10 +124,30 @@ def test_the_sample_is_valid(tmp_path: Path, secret: Path) -> None:
     for path in ("/etc/hanode/secrets/compute2", "/etc/hanode/secrets/bmc", "/etc/hanode/bmc-ca.pem"):
         text = text.replace(path, str(secret))
     assert len(read(tmp_path, text).hosts) == 4
-    keys = ("port", "cipher", "privilege", "uuid", "timeout_s")
-    for key in keys:
+    for key in ("port", "cipher", "privilege", "uuid", "timeout_s", "tries", "auth"):
         text = text.replace(f"# {key}:", f"{key}:")
     assert len(read(tmp_path, text).hosts) == 4
+
+
+@pytest.mark.skipif(find("fence_apc_snmp") is None, reason="not installed: fence-agents (Debian)")
+def test_the_longer_examples_are_valid_too(tmp_path: Path, secret: Path) -> None:
+    """Those that the sample only shows, and every one of the page that explains them."""
+    sample = re.sub(r"(?m)^(  )?# (?=( |templates:| *compute5))", r"\1", SAMPLE.read_text().split("  # A second level", 1)[1])
+    begun = "hosts:\n" + sample.split("\n", 1)[1].replace("# Many hosts", "\n# Many hosts")
+    pages = [begun, *re.findall(r"(?s)```yaml\n(.*?)```", PAGE.read_text())]
+    assert len(pages) == 8
+    program = tmp_path / "switch-host"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for page in pages:
+        text = re.sub(r"/etc/hanode/secrets/\w+", str(secret), page).replace("/usr/local/sbin/switch-host", str(program))
+        found = read(tmp_path, text)
+        assert len(found.plans()) >= 1, page
+
+
+def test_an_example_of_every_driver_is_shown() -> None:
+    """What is not written down is not used."""
+    assert set(DRIVERS) | {"manual"} == set(re.findall(r"driver: (\w+)", PAGE.read_text()))
 
 
 # --------------------------------------------------------------------------- secrets
@@ -119,7 +156,7 @@ def test_the_sample_is_valid(tmp_path: Path, secret: Path) -> None:
 def test_a_password_is_in_no_representation(tmp_path: Path, secret: Path) -> None:
     """Settings end up in logs and tracebacks."""
     config = read_host(tmp_path, without(ipmi(secret, password="swordfish"), "password_file"))
-    assert config.hosts["cn1"].secret.read() == "swordfish"
+    assert secret_of(config).read() == "swordfish"
     assert "swordfish" not in repr(config)
 
 
@@ -127,10 +164,10 @@ def test_a_password_may_come_from_the_environment(tmp_path: Path, secret: Path, 
     """As a secret store of a container platform hands it over."""
     monkeypatch.setenv("BMC_PASSWORD", "swordfish")
     config = read_host(tmp_path, without(ipmi(secret, password_env="BMC_PASSWORD"), "password_file"))
-    assert config.hosts["cn1"].secret.read() == "swordfish"
+    assert secret_of(config).read() == "swordfish"
     monkeypatch.delenv("BMC_PASSWORD")
     with pytest.raises(ConfigError, match=r"cn1\.password_env: .* set the environment variable BMC_PASSWORD"):
-        config.hosts["cn1"].secret.read()
+        secret_of(config).read()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o666])
@@ -167,7 +204,7 @@ def test_a_missing_secret_file_is_found_at_the_start(tmp_path: Path) -> None:
 def test_exactly_one_source_of_the_password(tmp_path: Path, secret: Path) -> None:
     """With two of them, a rotation changes the wrong one."""
     for host in (without(ipmi(secret), "password_file"), ipmi(secret, password_env="NAME")):
-        with pytest.raises(ConfigError, match="exactly one of password_file, password_env and password"):
+        with pytest.raises(ConfigError, match="exactly one of password_file, password_env, password_credential and password"):
             read_host(tmp_path, host)
 
 
@@ -177,7 +214,7 @@ def test_exactly_one_source_of_the_password(tmp_path: Path, secret: Path) -> Non
 @pytest.mark.parametrize(("changes", "message"), [
     ({"adress": "10.0.0.1"}, r"cn1\.adress: unknown key; did you mean 'address'\?"),
     ({"driver": "impi"}, r"cn1\.driver: unknown driver 'impi'; did you mean 'ipmi'\?"),
-    ({"driver": "wol"}, r"cn1\.driver: unknown driver 'wol'; known are ipmi, redfish"),
+    ({"driver": "wol"}, r"cn1\.driver: unknown driver 'wol'; known are agent, command, ipmi, manual, redfish"),
     ({"system": "/redfish/v1/Systems/1"}, r"cn1\.system: unknown key"),
     ({"cipher": 0}, r"cn1\.cipher: .*CVE-2013-4782.*use 17 or 3"),
     ({"cipher": 8}, r"cn1\.cipher: is 8; use 17"),

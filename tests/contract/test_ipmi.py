@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hanode.adapters.fencing.ipmi import retries, same_guid
+from hanode.adapters.fencing.settings import IpmiSettings
 from hanode.core.model import Power
 from hanode.errors import Ambiguous, Refused, Unreachable
 from tests.contract.bmcs import HOST, PASSWORD, STRANGER, UUID, devices, never, wait_until, with_timeout
@@ -85,6 +86,7 @@ def test_only_the_exact_word_is_off(scripted: ScriptedIpmitool) -> None:
 def test_a_bmc_that_tells_no_guid_does_not_pass_for_the_right_one(scripted: ScriptedIpmitool) -> None:
     """Whoever configured an identity wants it proven."""
     scripted.put("guid", "")
+    assert isinstance(scripted.settings, IpmiSettings)
     with pytest.raises(Refused):
         devices(dataclasses.replace(scripted.settings, uuid=UUID)).power_off(HOST, never)
     assert scripted.orders() == 0

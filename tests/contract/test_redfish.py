@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hanode.adapters.fencing.config import RedfishSettings
+from hanode.adapters.fencing.devices import Devices
+from hanode.adapters.fencing.settings import RedfishSettings
 from hanode.core.model import Power
 from hanode.errors import Ambiguous, Refused, Unreachable
-from tests.contract.bmcs import HOST, SYSTEM, RedfishBmc, devices, never, password_file, self_signed, with_timeout
+from tests.contract.bmcs import (
+    HOST,
+    SESSIONS,
+    STRANGER,
+    SYSTEM,
+    UUID,
+    RedfishBmc,
+    devices,
+    never,
+    password_file,
+    self_signed,
+    wait_until,
+    with_timeout,
+)
 
 
 @pytest.fixture
@@ -170,3 +187,86 @@ def test_a_password_outside_of_latin_1_arrives(redfish: RedfishBmc, tmp_path: Pa
     other.mkdir()
     settings = dataclasses.replace(redfish.settings, secret=password_file(other, redfish.password))
     assert devices(settings).read_power(HOST) is Power.ON
+
+
+# --------------------------------------------------------------------------- sessions
+
+
+@pytest.fixture
+def session(redfish: RedfishBmc) -> RedfishBmc:
+    assert isinstance(redfish.settings, RedfishSettings)
+    redfish.settings = dataclasses.replace(redfish.settings, session=True)
+    return redfish
+
+
+def test_a_session_is_given_back(session: RedfishBmc) -> None:
+    """A BMC has a handful of them, and they last for half an hour."""
+    fencer = devices(session.settings)
+    fencer.power_off(HOST, never)
+    assert fencer.read_power(HOST) is Power.OFF
+    assert session.sessions == 0
+    assert [method for method, path in session.requests if path.startswith(SESSIONS)] == ["POST", "DELETE"] * 2
+
+
+def test_a_session_is_given_back_after_a_failure_too(session: RedfishBmc) -> None:
+    """Else the failures of one night would lock everybody out in the next."""
+    session.status = {"GET": 500}
+    with pytest.raises(Unreachable):
+        devices(session.settings).power_off(HOST, never)
+    assert (session.sessions, session.orders()) == (0, 0)
+
+
+def test_a_token_goes_only_to_the_bmc(session: RedfishBmc) -> None:
+    """Whatever address the BMC gives its session: only the path of it is used."""
+    session.location = "http://192.0.2.1/redfish/v1/SessionService/Sessions/1"
+    assert devices(session.settings).read_power(HOST) is Power.ON
+    assert ("DELETE", f"{SESSIONS}/1") in session.requests
+
+
+# --------------------------------------------------------------------------- a BMC that others have written
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[RedfishSettings]:
+    """The emulator of sushy-tools: its answers are those that OpenStack's own Redfish clients are tested with."""
+    pytest.importorskip("sushy_tools", reason="not installed: sushy-tools (pip)")
+    port = _free_port()
+    machine = {"uuid": UUID, "name": "cn1", "power_state": "On", "nics": []}
+    file = tmp_path / "emulator.conf"
+    file.write_text(f"SUSHY_EMULATOR_LISTEN_IP = '127.0.0.1'\nSUSHY_EMULATOR_LISTEN_PORT = {port}\n"
+                    f"SUSHY_EMULATOR_STATE_DIR = {str(tmp_path)!r}\nSUSHY_EMULATOR_FAKE_DRIVER = True\n"
+                    f"SUSHY_EMULATOR_FAKE_SYSTEMS = [{machine!r}]\n")
+    program = Path(sys.executable).with_name("sushy-emulator")
+    with subprocess.Popen([program, "--config", file, "--fake"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL, cwd=tmp_path) as process:
+        yield RedfishSettings(host=HOST, url=f"http://127.0.0.1:{port}", system=f"/redfish/v1/Systems/{UUID}", username="hanode",
+                              secret=password_file(tmp_path), timeout_s=20.0, uuid=UUID)
+        process.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_bmc_that_others_have_written_is_switched_off_and_on(emulator: RedfishSettings) -> None:
+    """It takes some seconds for each change, as real ones do, and answers 204 long before."""
+    fencer = devices(emulator)
+    wait_until(lambda: says(fencer, Power.ON))
+    fencer.power_off(HOST, never)
+    wait_until(lambda: says(fencer, Power.OFF))
+    fencer.power_off(HOST, never)
+    fencer.power_on(HOST, never)
+    wait_until(lambda: says(fencer, Power.ON))
+    with pytest.raises(Refused, match="another machine"):
+        devices(dataclasses.replace(emulator, uuid=STRANGER)).power_off(HOST, never)
+    with pytest.raises(Refused, match="correct 'system'"):
+        devices(dataclasses.replace(emulator, system=f"/redfish/v1/Systems/{STRANGER}", uuid="")).power_off(HOST, never)
+
+
+def says(fencer: Devices, power: Power) -> bool:
+    try:
+        return fencer.read_power(HOST) is power
+    except Unreachable:  # it is still starting
+        return False

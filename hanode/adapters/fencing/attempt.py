@@ -13,11 +13,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
-from hanode.errors import Ambiguous, HanodeError, Unreachable
+from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
 
 POLL_S = 0.1
 
 T = TypeVar("T")
+
+
+class LoginRefused(Refused):
+    """The device did not let us in: nothing was ordered, and another password may do."""
 
 
 class Attempt:

@@ -1,245 +1,218 @@
-"""Which host has which power device? Reads fencing.yaml and fencing.d/*.yaml into frozen settings, or says what is wrong."""
+"""Which host has which power devices? Reads fencing.yaml and fencing.d/*.yaml into frozen settings, or says what is wrong.
+
+A host is described by name, or by a template for many: its hosts are a list of names, or patterns such as compute-*, and
+{host} in any of its values is the host's name. A host's own description wins over a pattern, and the first pattern wins.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
-from urllib.parse import urlsplit
-from uuid import UUID
 
-from hanode.adapters.fencing.secret import Secret, require_private
-from hanode.adapters.fencing.yaml_file import Section, did_you_mean, read_mapping
-from hanode.errors import ConfigError
+from hanode.adapters.fencing.drivers import PLACE, read_device
+from hanode.adapters.fencing.settings import AgentSettings, HostDevices, RedfishSettings, Settings
+from hanode.adapters.fencing.yaml_file import Section, read_mapping
+from hanode.core.policy import FenceLevel, FencePlan
+from hanode.errors import ConfigError, Refused
 
-TIMEOUT_S = 10.0
-LEAST_TIMEOUT_S, MOST_TIMEOUT_S = 3.0, 120.0
-PRIVILEGES = ("OPERATOR", "ADMINISTRATOR")
-CIPHERS = (17, 3)
+MOST_LEVELS = 9
+HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
-class IpmiSettings:
-    host: str
-    address: str
-    username: str
-    secret: Secret
-    port: int = 623
-    cipher: int = 17
-    privilege: str = "OPERATOR"
-    uuid: str = ""
-    timeout_s: float = TIMEOUT_S
+class Template:
+    """How the devices of the hosts of a pattern are described; `content` still holds {host}."""
 
-    @property
-    def device(self) -> str:
-        """The one device behind these settings: two hosts must not share it."""
-        return f"ipmi {self.address.lower()} port {self.port}"
+    name: str
+    file: Path
+    content: object
+    sample: HostDevices  # as read with {host} in place: for what does not depend on the host
 
-
-@dataclass(frozen=True)
-class RedfishSettings:
-    host: str
-    url: str
-    system: str
-    username: str
-    secret: Secret
-    ca_file: Path | None = None
-    verify: bool = True
-    uuid: str = ""
-    serial: str = ""
-    timeout_s: float = TIMEOUT_S
-
-    @property
-    def device(self) -> str:
-        """The one device behind these settings: two hosts must not share it."""
-        return f"redfish {self.url}{self.system}"
-
-
-Settings = IpmiSettings | RedfishSettings
+    def devices(self, host: str) -> HostDevices:
+        return _read_levels(host, self.file, f"templates.{self.name}", filled(self.content, host), self.name)
 
 
 @dataclass(frozen=True)
 class FencingConfig:
-    hosts: Mapping[str, Settings] = field(default_factory=dict)
-    files: Mapping[str, Path] = field(default_factory=dict)  # host -> where it is described
+    hosts: Mapping[str, HostDevices] = field(default_factory=dict)
+    patterns: Mapping[str, Template] = field(default_factory=dict)  # in the order in which they are tried
+    files: Mapping[str, Path] = field(default_factory=dict)  # host or pattern -> where it is described
     warnings: tuple[str, ...] = ()  # allowed, but the operator should hear of it at each start
+
+    def of(self, host: str) -> HostDevices:
+        """The devices of a host; Refused when it has none, ConfigError when its template does not fit it."""
+        if host in self.hosts:
+            return self.hosts[host]
+        template = next((found for pattern, found in self.patterns.items() if fnmatchcase(host, pattern)), None)
+        if template is None:
+            raise Refused(f"host {host} has no power device; describe it in fencing.yaml")
+        if not HOST_NAME.fullmatch(host):
+            raise Refused(f"host {host!r} is no name that can be filled into template {template.name}; describe it by itself")
+        devices = template.devices(host)
+        # A template that meets a host described by itself would power off that one.
+        owners = {settings.device: name for name, described in self.hosts.items() for settings in described.all}
+        for settings in devices.all:
+            if settings.device in owners:
+                owner = owners[settings.device]
+                raise Refused(f"template {template.name} gives host {host} the device of host {owner} ({settings.device}); correct one")
+        return devices
+
+    def plans(self) -> Mapping[str, FencePlan]:
+        """What the core must know of them: names first, then patterns in their order."""
+        samples = {pattern: template.sample for pattern, template in self.patterns.items()}
+        return {name: plan_of(devices) for name, devices in {**self.hosts, **samples}.items()}
+
+
+def plan_of(devices: HostDevices) -> FencePlan:
+    """A level counts as outlets only when all of it is: one device that sees the machine itself may contradict."""
+    levels = tuple(
+        FenceLevel(max(settings.tries for settings in level), all(settings.outlet for settings in level)) for level in devices.levels
+    )
+    return FencePlan(levels, devices.by_hand)
 
 
 def load(path: Path, directory: Path | None = None) -> FencingConfig:
     """Read the file and every *.yaml of the directory (which need not exist); raises ConfigError."""
     parts = sorted(directory.glob("[!.]*.yaml")) if directory else []
     strays = sorted(directory.glob("*.yml")) if directory else []
-    hosts: dict[str, Settings] = {}
+    hosts: dict[str, HostDevices] = {}
+    patterns: dict[str, Template] = {}
     files: dict[str, Path] = {}
     for file in (path, *parts):
-        for settings in _read_hosts(file):
-            if settings.host in files:
-                raise ConfigError(
-                    f"{file}: hosts.{settings.host}: is already described in {files[settings.host]}; remove one of the two")
-            files[settings.host] = file
-            hosts[settings.host] = settings
+        for name, found in _read_file(file):
+            if name in files:
+                raise ConfigError(f"{file}: hosts.{name}: is already described in {files[name]}; remove one of the two")
+            files[name] = file
+            if isinstance(found, Template):
+                patterns[name] = found
+            else:
+                hosts[name] = found
     _require_own_devices(hosts, files)
     ignored = (f"{stray}: is not read; rename it to end in .yaml" for stray in strays)
-    return FencingConfig(hosts=hosts, files=files, warnings=(*ignored, *_warnings(hosts, files)))
+    samples = {pattern: template.sample for pattern, template in patterns.items()}
+    return FencingConfig(hosts, patterns, files, (*ignored, *_warnings({**hosts, **samples}, files)))
 
 
-def _read_hosts(file: Path) -> Iterator[Settings]:
-    top = Section(file, "", read_mapping(file), known={"hosts"})
+def _read_file(file: Path) -> Iterator[tuple[str, HostDevices | Template]]:
+    top = Section(file, "", read_mapping(file), known={"hosts", "templates"})
     for name, content in top.mapping("hosts").items():
         if not isinstance(name, str):
             raise top.wrong(f"hosts.{name}", "a host name must be text; put it in quotes")
-        yield _read_host(file, name, content)
+        yield name, _read_levels(name, file, f"hosts.{name}", filled(content, name))
+    for name, content in top.mapping("templates").items():
+        if not isinstance(name, str):
+            raise top.wrong(f"templates.{name}", "a template's name must be text; put it in quotes")
+        yield from _read_template(name, Section(file, f"templates.{name}", content, known=()))
 
 
-def _require_own_devices(hosts: Mapping[str, Settings], files: Mapping[str, Path]) -> None:
+def _read_template(name: str, section: Section) -> Iterator[tuple[str, HostDevices | Template]]:
+    content = {key: section.raw(key) for key in section.keys if key != "hosts"}
+    path = section.path_of("")
+    sample = _read_levels(PLACE, section.file, path, content, name)
+    for settings in sample.all:
+        if PLACE not in settings.device:
+            raise section.wrong("", f"all its hosts would have the same device ({settings.device}); write {{host}} where they differ")
+    template = Template(name, section.file, content, sample)
+    for host in section.texts("hosts"):
+        is_pattern = "*" in host or "?" in host
+        if not is_pattern and not HOST_NAME.fullmatch(host):
+            raise section.wrong("hosts", f"{host!r} is neither the name of a host nor a pattern with * or ?")
+        yield host, template if is_pattern else template.devices(host)
+
+
+def filled(content: object, host: str) -> object:
+    """The content with the host's name in the place of each {host}."""
+    if isinstance(content, str):
+        return content.replace(PLACE, host)
+    if isinstance(content, list):
+        return [filled(item, host) for item in content]
+    if isinstance(content, dict):
+        return {key: filled(value, host) for key, value in content.items()}
+    return content
+
+
+# --------------------------------------------------------------------------- the levels of one host
+
+
+def _read_levels(host: str, file: Path, path: str, content: object, template: str = "") -> HostDevices:
+    if not (isinstance(content, dict) and "levels" in content):
+        only = read_device(host, file, path, content)
+        return HostDevices((), only, template) if isinstance(only, str) else HostDevices(((only,),), "", template)
+    section = Section(file, path, content, known={"levels"})
+    levels: list[tuple[Settings, ...]] = []
+    by_hand = ""
+    for number, item in enumerate(section.items("levels"), 1):
+        where = section.path_of(f"levels.{number}")
+        if by_hand:
+            raise section.wrong(f"levels.{number}", "comes after driver manual, which must be the last level: a person ends the levels")
+        if number > MOST_LEVELS:
+            raise section.wrong("levels", f"are more than {MOST_LEVELS}")
+        found = _read_level(host, file, where, item)
+        if isinstance(found, str):
+            by_hand = found
+        else:
+            levels.append(found)
+    return HostDevices(tuple(levels), by_hand, template)
+
+
+def _read_level(host: str, file: Path, where: str, item: object) -> tuple[Settings, ...] | str:
+    """One device, or a list of devices that must all confirm."""
+    if not isinstance(item, list):
+        found = read_device(host, file, where, item)
+        return found if isinstance(found, str) else (found,)
+    devices: list[Settings] = []
+    for number, content in enumerate(item, 1):
+        found = read_device(host, file, f"{where}.{number}", content)
+        if isinstance(found, str):
+            raise ConfigError(f"{file}: {where}.{number}.driver: manual is a level by itself; write it as the last level")
+        if found.device in {other.device for other in devices}:
+            raise ConfigError(f"{file}: {where}.{number}: is the same device as another one of this level ({found.device}); remove it")
+        devices.append(found)
+    if not devices:
+        raise ConfigError(f"{file}: {where}: has no device; describe one, or remove the level")
+    return tuple(devices)
+
+
+def _require_own_devices(hosts: Mapping[str, HostDevices], files: Mapping[str, Path]) -> None:
     """One device for two hosts would power off the wrong one of them."""
     owners: dict[str, str] = {}
     for name in sorted(hosts):
-        owner = owners.setdefault(hosts[name].device, name)
-        if owner != name:
-            raise ConfigError(
-                f"{files[name]}: hosts.{name}: has the same device as hosts.{owner} in {files[owner]} "
-                f"({hosts[name].device}); correct the address of one of them")
+        for settings in hosts[name].all:
+            owner = owners.setdefault(settings.device, name)
+            if owner != name:
+                raise ConfigError(
+                    f"{files[name]}: hosts.{name}: has the same device as hosts.{owner} in {files[owner]} "
+                    f"({settings.device}); correct the address of one of them")
 
+
+# --------------------------------------------------------------------------- what is allowed and careless
 
 PLAIN = "url: without TLS everybody on the way can read the password; use https"
 UNVERIFIED = ("verify: is false: whoever takes the device's address gets the password and can claim that the host is off; "
               "use ca_file")
+SHOWN = "agent: hands the password to ipmitool in its arguments, which every user of this machine can read; use driver ipmi"
+SHOWING = frozenset({"fence_idrac", "fence_ilo3", "fence_ilo4", "fence_ilo5", "fence_imm", "fence_ipmilan", "fence_ipmilanplus"})
 NAMED = 5
 
 
-def _warnings(hosts: Mapping[str, Settings], files: Mapping[str, Path]) -> Iterator[str]:
+def _careless(settings: Settings) -> Iterator[str]:
+    if isinstance(settings, RedfishSettings) and settings.url.startswith("http:"):
+        yield PLAIN
+    elif isinstance(settings, RedfishSettings) and not settings.verify:
+        yield UNVERIFIED
+    elif isinstance(settings, AgentSettings) and settings.agent.name in SHOWING and settings.secret:
+        yield SHOWN
+
+
+def _warnings(hosts: Mapping[str, HostDevices], files: Mapping[str, Path]) -> Iterator[str]:
     """One line for each kind of carelessness in a file: a line for each host would bury what matters at the start."""
     careless: dict[tuple[Path, str], list[str]] = {}
-    for name, settings in sorted(hosts.items()):
-        if isinstance(settings, RedfishSettings) and settings.url.startswith("http:"):
-            careless.setdefault((files[name], PLAIN), []).append(name)
-        elif isinstance(settings, RedfishSettings) and not settings.verify:
-            careless.setdefault((files[name], UNVERIFIED), []).append(name)
+    for name, devices in sorted(hosts.items()):
+        for text in sorted({text for settings in devices.all for text in _careless(settings)}):
+            careless.setdefault((files[name], text), []).append(name)
     for (file, text), names in sorted(careless.items()):
         more = f" (and {len(names) - NAMED} more hosts)" if len(names) > NAMED else ""
         yield f"{file}: hosts.{', '.join(names[:NAMED])}{more}: {text}"
-
-
-# --------------------------------------------------------------------------- one host
-
-
-COMMON = frozenset({"driver", "username", "password", "password_file", "password_env", "uuid", "timeout_s"})
-IPMI = COMMON | {"address", "port", "cipher", "privilege"}
-REDFISH = COMMON | {"url", "system", "ca_file", "verify", "serial"}
-
-
-def _read_host(file: Path, name: str, content: object) -> Settings:
-    path = f"hosts.{name}"
-    driver = Section(file, path, content, known=IPMI | REDFISH).text("driver")
-    if driver not in DRIVERS:
-        raise ConfigError(f"{file}: {path}.driver: unknown driver {driver!r}; {did_you_mean(driver, DRIVERS)}")
-    known, read = DRIVERS[driver]
-    return read(name, Section(file, path, content, known))
-
-
-def _read_ipmi(host: str, section: Section) -> Settings:
-    privilege = section.text("privilege", "OPERATOR")
-    if privilege not in PRIVILEGES:
-        raise section.wrong("privilege", f"is {privilege!r}; must be OPERATOR (enough to power off) or ADMINISTRATOR")
-    return IpmiSettings(
-        host=host,
-        address=section.text("address"),
-        port=section.integer("port", 623, 1, 65535),
-        username=section.text("username"),
-        secret=_secret(section),
-        cipher=_cipher(section),
-        privilege=privilege,
-        uuid=_uuid(section),
-        timeout_s=section.number("timeout_s", TIMEOUT_S, LEAST_TIMEOUT_S, MOST_TIMEOUT_S),
-    )
-
-
-def _read_redfish(host: str, section: Section) -> Settings:
-    return RedfishSettings(
-        host=host,
-        url=_url(section),
-        system=_system(section),
-        username=section.text("username"),
-        secret=_secret(section),
-        ca_file=_ca_file(section),
-        verify=section.flag("verify", True),
-        uuid=_uuid(section),
-        serial=section.text("serial", ""),
-        timeout_s=section.number("timeout_s", TIMEOUT_S, LEAST_TIMEOUT_S, MOST_TIMEOUT_S),
-    )
-
-
-DRIVERS: Mapping[str, tuple[frozenset[str], Callable[[str, Section], Settings]]] = {
-    "ipmi": (IPMI, _read_ipmi),
-    "redfish": (REDFISH, _read_redfish),
-}
-
-
-def _secret(section: Section) -> Secret:
-    """Where the password is; read once now, so that a wrong one is found at the start and not in the night it is needed."""
-    given = [key for key in ("password_file", "password_env", "password") if section.has(key)]
-    if len(given) != 1:
-        raise section.wrong(given[1] if given else "password_file",
-                            "exactly one of password_file, password_env and password must be given")
-    key = given[0]
-    text = section.text(key)
-    secret = Secret(
-        where=section.where(key),
-        file=Path(text) if key == "password_file" else None,
-        env=text if key == "password_env" else "",
-        value=text if key == "password" else "",
-    )
-    if key == "password":
-        require_private(section.file, section.file.stat().st_mode, secret.where)
-    secret.read()
-    return secret
-
-
-def _cipher(section: Section) -> int:
-    cipher = section.integer("cipher", 17, 0, 255)
-    if cipher == 0:
-        raise section.wrong("cipher", "cipher 0 lets in anybody with any password (CVE-2013-4782); use 17 or 3")
-    if cipher not in CIPHERS:
-        raise section.wrong("cipher", f"is {cipher}; use 17, or 3 for a device that does not know 17")
-    return cipher
-
-
-def _uuid(section: Section) -> str:
-    text = section.text("uuid", "")
-    try:
-        return str(UUID(text)) if text else ""
-    except ValueError as error:
-        raise section.wrong("uuid", f"{text!r} is not a UUID; write it as the device shows it") from error
-
-
-def _url(section: Section) -> str:
-    text = section.text("url").rstrip("/")
-    try:
-        url = urlsplit(text)
-        plain = url.scheme in {"https", "http"} and url.hostname and url.port != 0
-    except ValueError:  # a port or an IPv6 address that is none
-        plain = False
-    if not plain or url.path or url.query or url.fragment:
-        raise section.wrong("url", "must be https://ADDRESS[:PORT] and no more; the path belongs into 'system'")
-    if url.username or url.password:
-        raise section.wrong("url", "must not hold a login; use username and password_file")
-    return text.lower().removesuffix(":443" if url.scheme == "https" else ":80")
-
-
-def _system(section: Section) -> str:
-    text = section.text("system").rstrip("/")
-    if not text.startswith("/") or ".." in text.split("/") or "?" in text or "#" in text:
-        raise section.wrong("system", "must be the path of the host's ComputerSystem, as /redfish/v1/Systems/1")
-    return text
-
-
-def _ca_file(section: Section) -> Path | None:
-    if not section.has("ca_file"):
-        return None
-    file = Path(section.text("ca_file"))
-    if section.has("verify") and not section.flag("verify", True):
-        raise section.wrong("ca_file", "has no effect with 'verify: false'; remove that line")
-    if not file.is_file():
-        raise section.wrong("ca_file", f"{file} is not a file; write the certificate there in PEM form")
-    return file

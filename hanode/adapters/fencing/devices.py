@@ -1,18 +1,36 @@
-"""Which device belongs to this host, and is it free? The Fencer port over the configured devices."""
+"""Which devices belong to this level of the host, and are they free? The Fencer port over the configured devices."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
-from hanode.adapters.fencing.attempt import POLL_S, Attempt
-from hanode.adapters.fencing.config import FencingConfig, IpmiSettings, Settings
+from hanode.adapters.fencing.agent import Agent
+from hanode.adapters.fencing.attempt import POLL_S, Attempt, LoginRefused
+from hanode.adapters.fencing.command import Command
+from hanode.adapters.fencing.config import FencingConfig, plan_of
 from hanode.adapters.fencing.ipmi import Ipmi
+from hanode.adapters.fencing.logins import Logins
 from hanode.adapters.fencing.redfish import Redfish
+from hanode.adapters.fencing.secret import Secret
+from hanode.adapters.fencing.settings import (
+    AgentSettings,
+    CommandSettings,
+    HostDevices,
+    IpmiSettings,
+    RedfishSettings,
+    Settings,
+)
+from hanode.core.levels import said_by_all
 from hanode.core.model import Power
-from hanode.errors import ConfigError, Refused
+from hanode.core.policy import FencePlan
+from hanode.errors import ConfigError, HanodeError, Refused, in_part
+
+T = TypeVar("T")
 
 
 class Device(Protocol):
@@ -25,54 +43,186 @@ class Device(Protocol):
         ...
 
 
+# Any: each driver takes its own kind of settings, which is the key that it stands under.
+DRIVERS: Mapping[type, Callable[[Any], Device]] = {
+    IpmiSettings: Ipmi,
+    RedfishSettings: Redfish,
+    AgentSettings: Agent,
+    CommandSettings: Command,
+}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One device of a host, read now without need."""
+
+    level: int
+    device: str
+    found: Power | HanodeError
+    took_s: float = 0.0
+    warning: str = ""
+
+
 class Devices:
     """Each use opens the device anew from the settings of that moment: `reload` and changed passwords work at once."""
 
     def __init__(self, config: FencingConfig) -> None:
         self._config = config
         self._turns: dict[str, threading.Lock] = {}
+        self._logins = Logins()
 
     def reload(self, config: FencingConfig) -> None:
-        self._config = config
+        self._config, self._logins = config, Logins()
 
     def hosts(self) -> frozenset[str]:
-        return frozenset(self._config.hosts)
+        return frozenset(name for name, devices in self._config.hosts.items() if devices.levels)
+
+    def plans(self) -> Mapping[str, FencePlan]:
+        return self._config.plans()
+
+    def plan(self, host: str) -> FencePlan:
+        return plan_of(self._of(host))
 
     def where(self, host: str) -> str:
         """Where its device is described, for messages."""
         return f"{self._config.files.get(host, 'fencing.yaml')}: hosts.{host}"
 
-    def power_off(self, host: str, abort: Callable[[], bool]) -> None:
-        with self._use(host, abort) as (device, attempt):
-            device.switch(Power.OFF, attempt)
+    # ------------------------------------------------------------------ one level
 
-    def power_on(self, host: str, abort: Callable[[], bool]) -> None:
-        with self._use(host, abort) as (device, attempt):
-            device.switch(Power.ON, attempt)
+    def power_off(self, host: str, abort: Callable[[], bool], level: int = 1) -> None:
+        self._switch(host, level, Power.OFF, abort)
 
-    def read_power(self, host: str) -> Power:
-        with self._use(host, abort=lambda: False) as (device, attempt):
-            return device.read(attempt)
+    def power_on(self, host: str, abort: Callable[[], bool], level: int = 1) -> None:
+        self._switch(host, level, Power.ON, abort)
+
+    def _switch(self, host: str, level: int, power: Power, abort: Callable[[], bool]) -> None:
+        devices = self._of(host)
+        done: list[str] = []
+        for settings in _level(devices, host, level):
+            try:
+                self._use(devices, settings, abort, lambda device, attempt: device.switch(power, attempt))
+            except HanodeError as error:
+                # The devices after this one are left alone: without it the level cannot confirm.
+                raise in_part(error, done) from error
+            done.append(settings.device)
+
+    def read_power(self, host: str, level: int = 1) -> Power:
+        devices = self._of(host)
+        said: list[Power | None] = []
+        unread: HanodeError | None = None
+        for settings in _level(devices, host, level):
+            try:
+                said.append(self._read(devices, settings))
+            except HanodeError as error:
+                said.append(None)
+                unread = unread or error
+            if said[-1] is Power.ON:
+                break  # it lives, whatever the others say
+        together = said_by_all(said)
+        if together is None:
+            raise unread or Refused(f"level {level} of host {host} has no device")
+        return together
+
+    def _read(self, devices: HostDevices, settings: Settings) -> Power:
+        return self._use(devices, settings, lambda: False, lambda device, attempt: device.read(attempt))
+
+    # ------------------------------------------------------------------ without need
+
+    def check(self, host: str) -> tuple[Checked, ...]:
+        """Every device of the host read once; credentials that several devices refused in a row are left alone.
+
+        Raises Refused when the host is not described, or its template does not fit it.
+        """
+        devices = self._of(host)
+        return tuple(self._checked(devices, settings, number) for number, level in enumerate(devices.levels, 1) for settings in level)
+
+    def _checked(self, devices: HostDevices, settings: Settings, level: int) -> Checked:
+        if settings.secret and self._logins.stopped(_credentials(devices, settings), _fingerprint(settings.secret)):
+            why = "not asked: several devices in a row have refused this login; correct it before accounts are locked"
+            return Checked(level, settings.device, Refused(why))
+        begun_s = time.monotonic()
+        try:
+            found = self._read(devices, settings)
+            took_s = time.monotonic() - begun_s
+            warning = self._weakness(settings) if isinstance(settings, IpmiSettings) else ""
+        except HanodeError as error:
+            return Checked(level, settings.device, error, time.monotonic() - begun_s)
+        return Checked(level, settings.device, found, took_s, warning)
+
+    def _weakness(self, settings: IpmiSettings) -> str:
+        with self._turn(settings, lambda: False) as attempt:
+            open_to_all = Ipmi(settings).lets_anybody_in(attempt)
+        return "lets in anybody with any password (cipher 0, CVE-2013-4782): switch that off in the BMC" if open_to_all else ""
+
+    # ------------------------------------------------------------------ one device
+
+    def _of(self, host: str) -> HostDevices:
+        try:
+            return self._config.of(host)
+        except ConfigError as error:
+            raise Refused(str(error)) from error
+
+    def _use(self, devices: HostDevices, settings: Settings, abort: Callable[[], bool], use: Callable[[Device, Attempt], T]) -> T:
+        with self._turn(settings, abort) as attempt:
+            if settings.secret is None:
+                return _translated(lambda: use(DRIVERS[type(settings)](settings), attempt))
+            credentials, fingerprint = _credentials(devices, settings), 0
+            try:
+                fingerprint = _fingerprint(settings.secret)
+                answer = self._let_in(settings, settings.secret, attempt, use)
+            except LoginRefused:
+                self._logins.refused(credentials, fingerprint, settings.device)
+                raise
+            self._logins.accepted(credentials)
+            return answer
+
+    @staticmethod
+    def _let_in(settings: Settings, secret: Secret, attempt: Attempt, use: Callable[[Device, Attempt], T]) -> T:
+        """With one password after another, until the device lets us in; a refused login has ordered nothing."""
+        *others, last = secret.each()
+        for tried in others:
+            try:
+                return use(DRIVERS[type(settings)](replace(settings, secret=tried)), attempt)
+            except (LoginRefused, ConfigError):  # ConfigError: it is not readable, or not there any more
+                continue
+        return _translated(lambda: use(DRIVERS[type(settings)](replace(settings, secret=last)), attempt))
 
     @contextmanager
-    def _use(self, host: str, abort: Callable[[], bool]) -> Iterator[tuple[Device, Attempt]]:
-        settings = self._config.hosts.get(host)
-        if settings is None:
-            raise Refused(f"host {host} has no power device; describe it in fencing.yaml")
+    def _turn(self, settings: Settings, abort: Callable[[], bool]) -> Iterator[Attempt]:
         attempt = Attempt(settings.device, settings.timeout_s, abort)
-        turn = self._turns.setdefault(settings.device, threading.Lock())
+        turn = self._turns.setdefault(settings.line, threading.Lock())
         attempt.check()
         # Waiting for an earlier call to this device counts against the time of this one; nothing is sent meanwhile.
         while not turn.acquire(timeout=POLL_S):
             attempt.check()
         try:
-            yield _open(settings), attempt
-        except ConfigError as error:
-            # The password can not be read just now: nothing was sent, and only an operator can change that.
-            raise Refused(str(error)) from error
+            yield attempt
         finally:
             turn.release()
 
 
-def _open(settings: Settings) -> Device:
-    return Ipmi(settings) if isinstance(settings, IpmiSettings) else Redfish(settings)
+def _level(devices: HostDevices, host: str, level: int) -> tuple[Settings, ...]:
+    if not 1 <= level <= len(devices.levels):
+        raise Refused(f"host {host} has no power device at level {level}; describe it in fencing.yaml")
+    return devices.levels[level - 1]
+
+
+def _translated(use: Callable[[], T]) -> T:
+    try:
+        return use()
+    except ConfigError as error:
+        # The password can not be read just now: nothing was sent, and only an operator can change that.
+        raise Refused(str(error)) from error
+
+
+def _credentials(devices: HostDevices, settings: Settings) -> str:
+    """Who shares this login: the hosts of a template, or whoever reads the same secret."""
+    return devices.template or (settings.secret.source if settings.secret else "")
+
+
+def _fingerprint(secret: Secret) -> int:
+    """Differs when the passwords do; of one that cannot be read the use itself tells why."""
+    try:
+        return hash(tuple(each.read() for each in secret.each()))
+    except ConfigError:
+        return 0

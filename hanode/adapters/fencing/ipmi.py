@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from uuid import UUID
 
-from hanode.adapters.fencing.attempt import POLL_S, Attempt
-from hanode.adapters.fencing.config import IpmiSettings
+from hanode.adapters.fencing import process
+from hanode.adapters.fencing.attempt import Attempt, LoginRefused
+from hanode.adapters.fencing.settings import IpmiSettings
 from hanode.core.model import Power
 from hanode.errors import HanodeError, Refused, Unreachable
 
@@ -56,6 +56,13 @@ class Ipmi:
         self._require_identity(attempt)
         return self._status(attempt)
 
+    def lets_anybody_in(self, attempt: Attempt) -> bool:
+        """Does the BMC accept cipher 0, which asks for no password? Asked with a wrong one, so that yes means yes."""
+        with _as_file("no-password") as descriptor:
+            arguments = ["-C", "0", "-f", f"/dev/fd/{descriptor}", "power", "status"]
+            result = process.run([*self._arguments(), *arguments], attempt, passed=[descriptor])
+        return result.returncode == 0
+
     def _status(self, attempt: Attempt) -> Power:
         result = self._run(attempt, "power", "status")
         if result.returncode != 0:
@@ -78,17 +85,7 @@ class Ipmi:
 
     def _run(self, attempt: Attempt, *command: str) -> subprocess.CompletedProcess[str]:
         with _as_file(self._settings.secret.read()) as descriptor:
-            try:
-                process = subprocess.Popen(
-                    [*self._arguments(), "-f", f"/dev/fd/{descriptor}", *command],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-                    errors="replace", env={"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"},
-                    pass_fds=[descriptor], start_new_session=True,
-                )
-            except OSError as error:
-                raise Refused(f"ipmitool cannot be started on this machine ({error.strerror}): install ipmitool") from error
-        with process:
-            return _wait(process, attempt)
+            return process.run([*self._arguments(), "-f", f"/dev/fd/{descriptor}", *command], attempt, passed=[descriptor])
 
     def _arguments(self) -> list[str]:
         s = self._settings
@@ -124,20 +121,6 @@ def _as_file(password: str) -> Iterator[int]:
         os.close(reader)
 
 
-def _wait(process: subprocess.Popen[str], attempt: Attempt) -> subprocess.CompletedProcess[str]:
-    try:
-        while True:
-            with suppress(subprocess.TimeoutExpired):
-                output, errors = process.communicate(timeout=POLL_S)
-                return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
-            attempt.check()
-    except BaseException:
-        # The child leads its own session, so its group is its pid; it is not reaped yet, so the pid is still its own.
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        raise
-
-
 def _failure(result: subprocess.CompletedProcess[str], attempt: Attempt) -> HanodeError:
     """What a failed ipmitool stands for: did the BMC say no, did it never hear us, or is that unknown?"""
     said = result.stdout + result.stderr
@@ -145,7 +128,7 @@ def _failure(result: subprocess.CompletedProcess[str], attempt: Attempt) -> Hano
         return _no_session(said, attempt)
     if (answer := ANSWER.search(said)) and answer[1].strip() in NOTHING_DONE:
         return Refused(f"{attempt.device}: {answer[0].strip()}")
-    return attempt.unanswered(f"ipmitool failed: {_last_line(said)}")
+    return attempt.unanswered(f"ipmitool failed: {process.last_line(said)}")
 
 
 def _no_session(said: str, attempt: Attempt) -> HanodeError:
@@ -153,9 +136,5 @@ def _no_session(said: str, attempt: Attempt) -> HanodeError:
     login = LOGIN.search(said)
     reason = login[0].strip(" >") if login else "the BMC does not answer"
     if login and BUSY not in reason:
-        return Refused(f"{attempt.device}: login refused ({reason}); check username, password, privilege and cipher")
+        return LoginRefused(f"{attempt.device}: login refused ({reason}); check username, password, privilege and cipher")
     return Unreachable(f"{attempt.device}: no session ({reason}); no order was sent")
-
-
-def _last_line(said: str) -> str:
-    return next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")

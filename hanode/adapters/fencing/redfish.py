@@ -1,12 +1,14 @@
 """How is a BMC spoken to over Redfish? By two requests of our own: the system is read, the reset is posted.
 
+Who may do so is told with each request (basic), or once at the beginning for a token that is given back at the end (session).
 Nothing is repeated here, no redirect is followed and no proxy or setting of the environment is used.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -15,8 +17,8 @@ import requests
 from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import InsecureRequestWarning, NewConnectionError
 
-from hanode.adapters.fencing.attempt import Attempt, in_thread
-from hanode.adapters.fencing.config import RedfishSettings
+from hanode.adapters.fencing.attempt import Attempt, LoginRefused, in_thread
+from hanode.adapters.fencing.settings import RedfishSettings
 from hanode.core.model import Power
 from hanode.errors import HanodeError, Refused, Unreachable
 
@@ -24,6 +26,8 @@ from hanode.errors import HanodeError, Refused, Unreachable
 warnings.simplefilter("ignore", InsecureRequestWarning)
 
 CONNECT_S = 3.0
+SESSIONS = "/redfish/v1/SessionService/Sessions"  # fixed by the standard
+TOKEN = "X-Auth-Token"
 STATES: Mapping[object, Power] = {"On": Power.ON, "Off": Power.OFF}  # all else, as PoweringOff and null, is OTHER
 RESETS: Mapping[Power, str] = {Power.ON: "On", Power.OFF: "ForceOff"}
 
@@ -41,7 +45,7 @@ class Redfish:
         return in_thread(attempt, lambda: self._read(attempt))
 
     def _switch(self, power: Power, attempt: Attempt) -> None:
-        with self._session() as session:
+        with self._session(attempt) as session:
             target = self._reset_target(self._read_system(session, attempt))
             attempt.sending()
             response = self._post(session, target, {"ResetType": RESETS[power]}, attempt)
@@ -56,17 +60,40 @@ class Redfish:
             raise self._refusal(response)
 
     def _read(self, attempt: Attempt) -> Power:
-        with self._session() as session:
+        with self._session(attempt) as session:
             return _power(self._read_system(session, attempt))
 
-    def _session(self) -> requests.Session:
+    @contextmanager
+    def _session(self, attempt: Attempt) -> Iterator[requests.Session]:
+        s, password = self._settings, self._settings.secret.read()
+        with requests.Session() as session:
+            session.trust_env = False  # else REQUESTS_CA_BUNDLE would replace ca_file, and a proxy would see the password
+            session.headers["OData-Version"] = "4.0"
+            session.verify = str(s.ca_file) if s.ca_file else s.verify
+            if not s.session:
+                session.auth = HTTPBasicAuth(s.username.encode(), password.encode())  # as str it would be Latin-1
+                yield session
+                return
+            place = self._log_in(session, password, attempt)
+            try:
+                yield session
+            finally:
+                # What was asked for is answered already; a session that is not given back ends by itself after minutes.
+                with suppress(requests.RequestException, OSError):
+                    session.delete(place, timeout=CONNECT_S, allow_redirects=False)
+
+    def _log_in(self, session: requests.Session, password: str, attempt: Attempt) -> str:
+        """Have a token for this session; the address at which it is given back."""
         s = self._settings
-        session = requests.Session()
-        session.trust_env = False  # else REQUESTS_CA_BUNDLE would replace ca_file, and a proxy would see the password
-        session.auth = HTTPBasicAuth(s.username.encode(), s.secret.read().encode())  # as str it would be Latin-1
-        session.headers["OData-Version"] = "4.0"
-        session.verify = str(s.ca_file) if s.ca_file else s.verify
-        return session
+        response = self._post(session, s.url + SESSIONS, {"UserName": s.username, "Password": password}, attempt)
+        token = response.headers.get(TOKEN)
+        if response.status_code >= 500:
+            raise attempt.unanswered(f"answered {response.status_code} to the login")
+        if not 200 <= response.status_code < 300 or not token:
+            raise self._login_refusal(response) if response.status_code in {400, 401, 403} else self._refusal(response)
+        session.headers[TOKEN] = token
+        # Only the path of what it tells: the token goes to no other machine.
+        return s.url + urlsplit(response.headers.get("Location", SESSIONS)).path
 
     def _read_system(self, session: requests.Session, attempt: Attempt) -> System:
         """The configured system, which is proven to be the configured machine if that has an identity."""
@@ -122,13 +149,19 @@ class Redfish:
 
     def _refusal(self, response: requests.Response) -> HanodeError:
         s, status = self._settings, response.status_code
-        if status in {401, 403}:
-            return Refused(f"{s.device}: refused user {s.username} ({status}); check password and role")
+        if status == 401:
+            return self._login_refusal(response)
+        if status == 403:
+            return Refused(f"{s.device}: refused user {s.username} (403); check password and role")
         if status == 404:
             return Refused(f"{s.device}: there is no such system or action (404); correct 'system'")
         if 300 <= status < 400:
             return Refused(f"{s.device}: redirects to {response.headers.get('Location')}; write the final url and system")
         return Refused(f"{s.device}: answered {status}: {_message(response)}")
+
+    def _login_refusal(self, response: requests.Response) -> HanodeError:
+        s = self._settings
+        return LoginRefused(f"{s.device}: refused user {s.username} ({response.status_code}); check password and role")
 
 
 def _power(system: System) -> Power:

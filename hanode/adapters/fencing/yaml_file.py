@@ -7,7 +7,7 @@ silently keep the last one.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import yaml
@@ -59,7 +59,10 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
 
 
 class Section:
-    """One mapping of the file. Each reader names the key that it reads; what nobody may read is an unknown key."""
+    """One mapping of the file. Each reader names the key that it reads; what nobody may read is an unknown key.
+
+    Without `known` every key may stand there, and whoever reads the section judges them.
+    """
 
     def __init__(self, file: Path, path: str, content: object, known: Collection[str]) -> None:
         self.file = file
@@ -67,18 +70,26 @@ class Section:
         if not isinstance(content, dict):
             raise self.wrong("", "must be a mapping of keys and values, not " + _kind(content))
         self._content = content
+        self.keys = tuple(str(key) for key in content)
         for key in content:
-            if key not in known:
+            if known and key not in known:
                 raise self.wrong(str(key), f"unknown key; {did_you_mean(str(key), known)}")
 
+    def path_of(self, key: str) -> str:
+        return ".".join(part for part in (self._path, key) if part)
+
     def where(self, key: str) -> str:
-        return f"{self.file}: " + ".".join(part for part in (self._path, key) if part)
+        return f"{self.file}: {self.path_of(key)}"
 
     def wrong(self, key: str, text: str) -> ConfigError:
         return ConfigError(f"{self.where(key)}: {text}")
 
     def has(self, key: str) -> bool:
         return key in self._content
+
+    def raw(self, key: str) -> object:
+        """What stands there, for somebody else to read."""
+        return self._content[key]
 
     def mapping(self, key: str) -> Mapping[object, object]:
         """The mapping under this key; a key without anything below it is an empty one."""
@@ -89,6 +100,13 @@ class Section:
             raise self.wrong(key, f"must be a mapping, not {_kind(value)}")
         return value
 
+    def items(self, key: str) -> Sequence[object]:
+        """The list under this key, which must not be empty."""
+        value = self._value(key, None)
+        if not isinstance(value, list) or not value:
+            raise self.wrong(key, f"must be a list of at least one, not {_kind(value) if value != [] else 'an empty one'}")
+        return value
+
     def text(self, key: str, default: str | None = None) -> str:
         value = self._value(key, default)
         if not isinstance(value, str):
@@ -96,6 +114,26 @@ class Section:
         if not value.strip() and default is None:
             raise self.wrong(key, "is empty; write it down")
         return value
+
+    def texts(self, key: str) -> Sequence[str]:
+        """One text, or a list of them."""
+        if not isinstance(self._content.get(key), list):
+            return [self.text(key)]
+        numbered = {str(number): item for number, item in enumerate(self.items(key))}
+        items = Section(self.file, self.path_of(key), numbered, known=())
+        return [items.text(number) for number in numbered]
+
+    def plain(self, key: str) -> str:
+        """Text of one line, a number or a truth, as one would write it on a command line."""
+        value = self._value(key, None)
+        if isinstance(value, bool):
+            return "1" if value else "0"
+        if isinstance(value, int | float):
+            return f"{value:g}" if isinstance(value, float) else str(value)
+        text = self.text(key)
+        if len(text.splitlines()) > 1:
+            raise self.wrong(key, "must be one line")
+        return text
 
     def number(self, key: str, default: float, least: float, most: float) -> float:
         value = self._value(key, default)

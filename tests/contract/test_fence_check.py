@@ -1,0 +1,100 @@
+"""Does `hanode fence check` find the device that would fail, before it is needed?"""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hanode.adapters.fencing.settings import CommandSettings
+from hanode.cli.main import main
+from tests.contract.bmcs import password_file
+from tests.contract.programs import ScriptedCommand
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> ScriptedCommand:
+    return ScriptedCommand(tmp_path)
+
+
+def written(program: ScriptedCommand, hosts: list[str], **more: object) -> Path:
+    assert isinstance(program.settings, CommandSettings)
+    directory = program.directory
+    device = {"driver": "command", "command": [program.settings.argv[0], "{host}", "{action}"],
+              "password_file": str(password_file(directory / "secrets").file)}
+    fencing = directory / "fencing.yaml"
+    fencing.write_text(yaml.safe_dump({"hosts": dict.fromkeys(hosts, device) | more}))
+    fencing.chmod(0o600)
+    conf = directory / "hanode.conf"
+    conf.write_text(f"[fencing]\nconfig_file = {fencing}\nconfig_dir = {directory}/none\n[journal]\nurl = sqlite:///{directory}/journal\n")
+    return conf
+
+
+def check(conf: Path, *words: str) -> tuple[int, list[dict[str, Any]]]:
+    said = io.StringIO()
+    code = main(["fence", "check", *words, "--config-file", str(conf), "-f", "json"], stdout=said)
+    return code, json.loads(said.getvalue() or "[]")
+
+
+def test_a_device_that_answers_is_ok(program: ScriptedCommand) -> None:
+    """It is only read: nothing is switched."""
+    code, rows = check(written(program, ["cn1", "cn2"]))
+    assert code == 0
+    assert [(row["host"], row["level"], row["power"], row["result"]) for row in rows] == [("cn1", 1, "on", "ok"), ("cn2", 1, "on", "ok")]
+    assert program.orders() == 0
+
+
+def test_one_device_that_fails_ends_with_1_and_says_why(program: ScriptedCommand) -> None:
+    """A timer can watch them, and the table names the remedy."""
+    program.put("fault", "dead")
+    code, (row,) = check(written(program, ["cn1"]))
+    assert code == 1
+    assert "no route to the device" in row["result"] and row["power"] == ""
+
+
+def test_a_device_that_says_neither_on_nor_off_would_fail(program: ScriptedCommand) -> None:
+    """It could never prove anything."""
+    program.put("power", "perhaps")
+    code, (row,) = check(written(program, ["cn1"]))
+    assert (code, row["result"]) == (1, "it says neither on nor off")
+
+
+def test_a_device_that_is_too_slow_for_a_proof_is_warned_about(program: ScriptedCommand) -> None:
+    """A reading that is older than proof_s when it arrives is no proof: nothing would ever be evacuated on it."""
+    conf = written(program, ["cn1"])
+    conf.write_text(conf.read_text().replace("[fencing]", "[fencing]\nreading_gap_s = 0.5\nproof_s = 1"))
+    program.program.write_text(program.program.read_text().replace("read -r password", "read -r password; sleep 0.8"))
+    code, (row,) = check(conf)
+    assert (code, row["result"]) == (0, "ok")
+    assert "raise [fencing] proof_s" in row["warning"] and row["seconds"] >= 0.8
+
+
+def test_only_the_named_hosts_are_asked(program: ScriptedCommand) -> None:
+    """After a repair one wants to know of one."""
+    code, rows = check(written(program, ["cn1", "cn2"]), "cn2")
+    assert (code, [row["host"] for row in rows]) == (0, ["cn2"])
+
+
+def test_a_host_without_a_device_would_fail(program: ScriptedCommand) -> None:
+    """Mostly a typing error."""
+    code, (row,) = check(written(program, ["cn1"]), "cn9")
+    assert code == 1 and "host cn9 has no power device" in row["result"]
+
+
+def test_a_host_that_is_switched_off_by_hand_is_shown_with_its_instruction(program: ScriptedCommand) -> None:
+    """Nothing can be read, and nothing is wrong."""
+    code, rows = check(written(program, [], cn7={"driver": "manual", "instruction": "pull the plug"}))
+    assert code == 0
+    assert "pull the plug" in rows[0]["warning"]
+
+
+def test_a_wrong_fencing_file_ends_with_2(program: ScriptedCommand, capsys: pytest.CaptureFixture[str]) -> None:
+    """As every wrong configuration does."""
+    conf = written(program, ["cn1"], cn2={"driver": "impi"})
+    code, _ = check(conf)
+    assert code == 2
+    assert "hosts.cn2.driver: unknown driver 'impi'" in capsys.readouterr().err
