@@ -131,7 +131,7 @@ class EtcdCluster:
     def __enter__(self) -> EtcdCluster:
         try:
             for member in self.members:
-                member.start(self._peers)
+                member.start(self.peers)
             for member in self.members:
                 wait_until(member.is_healthy, START_LIMIT_S, f"etcd member {member.name} being healthy")
         except BaseException:
@@ -146,9 +146,9 @@ class EtcdCluster:
     def restart(self, member: Member) -> None:
         """Kill it and start it again on the same data."""
         member.stop()
-        member.start(self._peers)
+        member.start(self.peers)
         wait_until(member.is_healthy, START_LIMIT_S, f"etcd member {member.name} being healthy again")
 
     @property
-    def _peers(self) -> str:
+    def peers(self) -> str:
         return ",".join(f"{member.name}=http://127.0.0.1:{member.peer_port}" for member in self.members)

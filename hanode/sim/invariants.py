@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from hanode.core.accounts import NOT_OURS
-from hanode.core.decisions import Decisions
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import ActionKind, HostRecovery, InstanceRecovery
-from hanode.core.policy import Policy
-from hanode.engine.codec import EPOCH
+from hanode.engine.codec import EPOCH, RENEWED
+from hanode.sim.evidence import Evidence, Tick, Violation
+from hanode.sim.knowledge import acted_on_what_it_knew, latest_record, was_fenced
 from hanode.sim.node import PortCall
 from hanode.sim.ports import Commit
 from hanode.sim.world import Event, Server, World
@@ -28,50 +28,19 @@ BLOCKING = OPEN | {"done"}
 IRREVERSIBLE = frozenset({"fencer.power_off", "fencer.power_on", "cloud.evacuate"})
 
 
-@dataclass(frozen=True)
-class Violation:
-    invariant: str
-    time_s: float
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.invariant} at {self.time_s:.3f} s: {self.text}"
-
-
-@dataclass(frozen=True)
-class Tick:
-    """What one tick of one node decided; only ticks whose records were committed."""
-
-    time_s: float
-    node: str
-    decisions: Decisions
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """Everything the safety invariants are judged by."""
-
-    world: World
-    policy: Policy = field(default_factory=Policy)
-    calls: Sequence[PortCall] = ()
-    commits: Sequence[Commit] = ()
-    ticks: Sequence[Tick] = ()
-    confirmed: Collection[str] = ()  # hosts that a person declared dead: S2 then rests on that person
-    may_be_fenced_alive: Collection[str] = ()  # hosts in an aggregate with fence_living_hosts
-    may_lose_data: Collection[str] = ()  # instance ids whose owners allow a rebuild
-
-
 def judge(evidence: Evidence) -> tuple[Violation, ...]:
     """Every safety violation, in order of time."""
     world = evidence.world
     found = (
-        *one_writer(world),
-        *source_off(world.log, evidence.confirmed),
+        *one_writer(world, evidence.answered_for),
+        *source_off(world.log, evidence.confirmed, evidence.policy.proof_s),
         *one_evacuation(world.log),
         *fenced_rightly(evidence),
+        *acted_on_what_it_knew(evidence),
         *in_office(evidence.commits, evidence.calls),
         *no_data_lost(world, evidence.may_lose_data),
         *released_rightly(world.log),
+        *targets_stay(world.log),
     )
     return tuple(sorted(found, key=lambda violation: (violation.time_s, violation.invariant, violation.text)))
 
@@ -87,14 +56,14 @@ def digest(log: Iterable[Event]) -> str:
 # --------------------------------------------------------------------------- S1, S6: disks
 
 
-def one_writer(world: World) -> Iterator[Violation]:
+def one_writer(world: World, answered_for: Collection[str] = ()) -> Iterator[Violation]:
     """S1: no instance runs on two hosts, be it on one disk or on two."""
     names = world.servers.names()
     for instance_id in sorted(names):
         writers = sorted({(w.from_s, w.boot, w.host): w for disk in world.disks.of_instance(instance_id)
                           for w in disk.writers}.items())
         for (_, one), (_, other) in combinations(writers, 2):
-            if one.host != other.host and one.overlaps(other):
+            if one.host != other.host and one.overlaps(other) and one.host not in answered_for:
                 yield Violation("S1", other.from_s, f"{names[instance_id]} starts on {other.host} while it runs on {one.host}"
                                                     f" since {one.from_s:.3f} s")
 
@@ -118,12 +87,14 @@ class Ledger:
     """The world as far as its log has been read: which host is off, which evacuation record is open."""
 
     off: set[str] = field(default_factory=set)
+    on_s: dict[str, float] = field(default_factory=dict)  # when its power last changed
     rows: dict[str, Mapping[str, str]] = field(default_factory=dict)
     never_cast: set[str] = field(default_factory=set)  # requests that nova-conductor gave up before anything was sent
 
     def read(self, event: Event) -> None:
         if event.kind == "power":
             (self.off.add if event.facts["to"] == "off" else self.off.discard)(event.subject)
+            self.on_s[event.subject] = event.time_s
         elif event.kind == "migration" and event.facts["type"] == "evacuation":
             self.rows[event.subject] = event.facts
         elif event.kind == "action-error" and event.facts["name"] == "rebuild_server":
@@ -146,11 +117,12 @@ def _posts(log: Iterable[Event]) -> Iterator[tuple[Event, Ledger]]:
         ledger.read(event)
 
 
-def source_off(log: Iterable[Event], confirmed: Collection[str] = ()) -> Iterator[Violation]:
-    """S2: at each accepted POST of ours the source is really off."""
+def source_off(log: Iterable[Event], confirmed: Collection[str] = (), proof_s: float = 0.0) -> Iterator[Violation]:
+    """S2: at each accepted POST of ours the source is really off; who is switched on within `proof_s` before cannot be seen."""
     for event, ledger in _posts(log):
         source = event.facts["source"]
-        if source not in ledger.off and source not in confirmed:
+        just_now = event.time_s - ledger.on_s.get(source, float("-inf")) <= proof_s
+        if source not in ledger.off and source not in confirmed and not just_now:
             yield Violation("S2", event.time_s, f"evacuation accepted ({event.text}) while {source} is powered on")
 
 
@@ -164,16 +136,29 @@ def one_evacuation(log: Iterable[Event]) -> Iterator[Violation]:
 
 def released_rightly(log: Iterable[Event]) -> Iterator[Violation]:
     """S7: we neither enable a host nor clear its forced_down while an evacuation record could still act on it."""
-    ledger = Ledger()
+    ledger, told_down = Ledger(), set[str]()
     for event in log:
         ledger.read(event)
+        if event.kind == "service" and event.facts["to"] == "forced-down":
+            told_down.add(event.subject)
         released = event.kind == "service" and event.facts["to"] in ("enabled", "forced-up")
         if not released or event.facts["user"] != HANODE:
             continue
+        # A target that had only fallen silent was never taken out of service: what has arrived there stays there.
+        as_target = BLOCKING if event.subject in told_down else OPEN
         for number, row in ledger.rows.items():
-            if row["status"] in BLOCKING and event.subject in (row["source"], row["target"]):
+            by_source = row["status"] in BLOCKING and event.subject == row["source"]
+            if by_source or (row["status"] in as_target and event.subject == row["target"]):
                 yield Violation("S7", event.time_s, f"{event.text} while evacuation record {number} from {row['source']} to"
                                                     f" {row['target'] or 'any host'} is {row['status']}")
+
+
+def targets_stay(log: Iterable[Event]) -> Iterator[Violation]:
+    """S7: a host that an unfinished evacuation names as its source is no target: its next start would destroy what came to it."""
+    for event, ledger in _posts(log):
+        for number, row in ledger.rows.items():
+            if row["status"] in BLOCKING and row["source"] == event.facts["target"]:
+                yield Violation("S7", event.time_s, f"{event.text}, which evacuation record {number} ({row['status']}) names as its source")
 
 
 # --------------------------------------------------------------------------- S4: fencing
@@ -198,28 +183,9 @@ def _living_hosts_shot(evidence: Evidence) -> Iterator[Violation]:
         facts = event.facts
         beats = float(facts["beat_age_s"]) <= 1.5 * interval_s and float(facts["beating_for_s"]) > 3 * interval_s
         lives = facts["powered"] == "on" and facts["answers"] == "True" and beats
-        if lives and not _was_fenced(event.subject, event.time_s, evidence.ticks):
+        if lives and not was_fenced(event.subject, event.time_s, evidence.ticks):
             yield Violation("S4", event.time_s, f"{event.subject} is told off although it answers and its last heartbeat is"
                                                 f" {facts['beat_age_s']} s old")
-
-
-def _was_fenced(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
-    """Past the point of no return a host that shows life is fenced again."""
-    record = _latest_record(host, time_s, ticks)
-    incident = record.incident if record else ""
-    return any(written.state is HostState.FENCED for tick in ticks if tick.time_s <= time_s
-               for written in tick.decisions.writes if written.host == host and written.incident == incident)
-
-
-def _latest_record(host: str, time_s: float, ticks: Sequence[Tick]) -> HostRecovery | None:
-    latest: HostRecovery | None = None
-    for tick in ticks:
-        if tick.time_s > time_s:
-            break
-        ended = {closed.record.host for closed in tick.decisions.closes} | set(tick.decisions.forgets)
-        latest = None if host in ended else latest
-        latest = next((written for written in tick.decisions.writes if written.host == host), latest)
-    return latest
 
 
 def _order_of(call: PortCall, evidence: Evidence) -> Iterator[Violation]:
@@ -229,7 +195,8 @@ def _order_of(call: PortCall, evidence: Evidence) -> Iterator[Violation]:
     if tick is None:
         yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off, and no tick of it has decided that")
         return
-    for hold in tick.decisions.holds:
+    named = f"named/{call.subject}" in tick.decisions.timers.waits  # by a person
+    for hold in (h for h in tick.decisions.holds if h.fences and h.speaks_to(call.subject, named)):
         yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off while {hold.name} holds: {hold.reason}")
     in_office_s = call.clock_s - tick.decisions.timers.office_since_s
     if in_office_s < evidence.policy.office_hold_s:
@@ -243,15 +210,23 @@ def _wants_off(tick: Tick, host: str) -> bool:
 def _too_many_at_once(offs: Sequence[PortCall], evidence: Evidence) -> Iterator[Violation]:
     limit = evidence.policy.max_fencing
     for call in offs:
-        told = {earlier.subject for earlier in offs if earlier.time_s <= call.time_s}
-        fencing = sorted(host for host in told if _is_fencing(host, call.time_s, evidence.ticks))
+        began_s = _journal_began_s(call.time_s, evidence.commits)  # what a lost journal said, nobody can count any more
+        told = {earlier.subject for earlier in offs if began_s <= earlier.time_s <= call.time_s}
+        ticks = [tick for tick in evidence.ticks if tick.time_s >= began_s]
+        fencing = sorted(host for host in told if _is_fencing(host, call.time_s, ticks))
         if len(fencing) > limit:
             yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off, the hosts {', '.join(fencing)} are being"
                                                f" fenced at once and only {limit} may be")
 
 
+def _journal_began_s(time_s: float, commits: Sequence[Commit]) -> float:
+    """When office was last taken in an empty journal."""
+    first = [c.time_s for c in commits if c.happened and EPOCH in c.transaction.puts and not c.transaction.compares.get(EPOCH)]
+    return max((at_s for at_s in first if at_s <= time_s), default=0.0)
+
+
 def _is_fencing(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
-    record = _latest_record(host, time_s, ticks)
+    record = latest_record(host, time_s, ticks)
     return record is not None and record.state is HostState.FENCING
 
 
@@ -261,6 +236,7 @@ def _is_fencing(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
 def in_office(commits: Sequence[Commit], calls: Sequence[PortCall]) -> Iterator[Violation]:
     """S5: nobody writes to the journal, and nobody acts irreversibly, whose epoch was replaced."""
     holders: list[tuple[float, str]] = []  # since when which node holds office; "" = resigned
+    renewed: tuple[float, float] | None = None  # when, and for how long
     for commit in commits:
         if not commit.happened:
             continue
@@ -268,10 +244,16 @@ def in_office(commits: Sequence[Commit], calls: Sequence[PortCall]) -> Iterator[
         if taken is not None:
             if EPOCH not in commit.transaction.compares:
                 yield Violation("S5", commit.time_s, f"{commit.node} writes the epoch without comparing it")
-            holders.append((commit.time_s, "" if json.loads(taken).get("resigned") else commit.node))
+            resigned = json.loads(taken).get("resigned")
+            if renewed and not resigned and holders and holders[-1][1] not in ("", commit.node) and commit.time_s < renewed[0] + renewed[1]:
+                yield Violation("S5", commit.time_s, f"{commit.node} takes office {commit.time_s - renewed[0]:.3f} s after"
+                                                     f" {holders[-1][1]} has renewed it for {renewed[1]:g} s")
+            holders.append((commit.time_s, "" if resigned else commit.node))
         elif not holders or holders[-1][1] != commit.node:
             keys = ", ".join((*commit.transaction.puts, *commit.transaction.deletes))
             yield Violation("S5", commit.time_s, f"{commit.node} writes {keys} although {_holder(holders)} holds office")
+        if RENEWED in commit.transaction.puts:
+            renewed = commit.time_s, float(json.loads(commit.transaction.puts[RENEWED])["ttl_s"])
     for call in calls:
         if call.name in IRREVERSIBLE and call.node not in _holders_at(call.time_s, holders):
             before = [holder for holder in holders if holder[0] <= call.time_s]
@@ -341,17 +323,25 @@ def all_recovered(
 
 
 def _latest(recoveries: Iterable[HostRecovery]) -> Mapping[str, InstanceRecovery]:
-    return {instance_id: record for recovery in recoveries for instance_id, record in recovery.instances.items()}
+    """What each record says of its instances, the latest winning; what a mere suspicion has written down is no account yet."""
+    return {
+        instance_id: entry
+        for recovery in recoveries for instance_id, entry in recovery.instances.items()
+        if recovery.state is not HostState.SUSPECT or entry.state is not InstanceState.PENDING
+    }
 
 
 def _account(world: World, was: Was, server: Server, record: InstanceRecovery | None) -> str:
     """What is wrong with the account, or nothing."""
     if record is None:
-        return "" if server.deleted or was.vm_state in NOT_OURS else "is in no record"
+        moved_before = server.host != was.host  # by its owner, or by an administrator
+        return "" if server.deleted or was.vm_state in NOT_OURS or moved_before else "is in no record"
     if record.state is InstanceState.GONE:
         # Nova may need its host for the last step; posting it would bring it back to life.
         return "" if server.deleted or _is_being_deleted(server) else "is called gone and exists"
     if record.state in (InstanceState.VERIFIED, InstanceState.RETURNED):
+        if not server.deleted and any(a.name == "delete" and a.user not in (None, HANODE) for a in server.actions):
+            return "was deleted by its owner and was brought back"
         return "" if server.deleted else _difference(world, was, server)
     if record.state in (InstanceState.WAITING, InstanceState.FAILED, InstanceState.STUCK, InstanceState.SKIPPED):
         return "" if record.reason else f"is {record.state} without a reason"
@@ -366,7 +356,7 @@ def _difference(world: World, was: Was, server: Server) -> str:
     """How the server really differs from what it was, as far as its owner has not changed it since."""
     owners = {a.name for a in server.actions if a.user not in (None, HANODE) and a.time_s > was.time_s}
     running = world.hosts.running(server.instance_id)
-    changed = owners & {"start", "stop", "delete"}
+    changed = owners & {"start", "stop", "delete", "resize", "migrate"}
     if server.task_state is not None:
         return f"is still in task {server.task_state}"
     if was.running and running != (server.host,) and not changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from hanode.ports import Entry, Transaction
@@ -26,6 +26,19 @@ class Space:
     entries: dict[str, Entry] = field(default_factory=dict)
     revision: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    clock: Callable[[], float] | None = None  # with one, what was is kept for `restore`
+    past: list[tuple[float, int, Mapping[str, Entry]]] = field(default_factory=list)
+
+    def keep(self) -> None:
+        if self.clock is not None:
+            self.past.append((self.clock(), self.revision, dict(self.entries)))
+
+    def restore(self, time_s: float) -> None:
+        """As a backup of that moment: what came after is lost, and revisions are counted anew from there."""
+        kept = [moment for moment in self.past if moment[0] <= time_s] or [(time_s, 0, {})]
+        _, self.revision, entries = kept[-1]
+        self.entries = dict(entries)
+        self.keep()
 
 
 class MemoryJournal:
@@ -58,4 +71,5 @@ class MemoryJournal:
             entries[key] = Entry(key, value, self.space.revision)
         for key in transaction.deletes:
             entries.pop(key, None)
+        self.space.keep()
         return True

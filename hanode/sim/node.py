@@ -66,10 +66,12 @@ class SimNode:
         self.latencies = latencies or Latencies()
         self.crash_at = set(crash_at)
         self.cut: set[str] = set()  # ports that this node does not reach: "cloud", "fencer", "probe", "journal", "lock"
+        self.pause_before = ""  # the next call of this name finds the process stopped just before it
         self.trace: list[PortCall] = []
         self.boots = 1
         self.running = True
         self.executor = SimExecutor(world)
+        self.wall_s = 0.0  # how far its wall clock is ahead of the truth; nothing may depend on it
         self._skew_s = skew_s
         self._injections: list[Injection] = []
         self._calls = 0
@@ -123,6 +125,10 @@ class SimNode:
         self._calls += 1
         number = self._calls
         self._crash_here(number, "before")
+        if name == self.pause_before:
+            self.pause_before = ""
+            self.pause()
+            self.executor.wait(1e-6)  # not resumed before the process is
         try:
             result = self._through(name, thunk)
         except HanodeError as error:
@@ -182,4 +188,4 @@ class SimClock:
         self._node = node
 
     def now(self) -> Moment:
-        return Moment(self._node.clock_s, self._node.world.stamp())
+        return Moment(self._node.clock_s, self._node.world.stamp(self._node.world.now_s + self._node.wall_s))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
+from hanode.core.levels import said_by_all
 from hanode.core.model import Aggregate, Call, Fleet, Host, Hypervisor, Instance, Migration, Power, Resources
-from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
+from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable, in_part
 from hanode.ports import Entry, Journal, Transaction
 from hanode.sim.executor import Crash, SimExecutor
 from hanode.sim.node import Injection, Latencies, PortCall, SimClock, SimNode
-from hanode.sim.world import ApiError, Down, Hang
+from hanode.sim.world import ApiError, Bmc, Down, Hang
 
 __all__ = [
     "Commit", "Crash", "Injection", "Latencies", "OfficeLock", "PortCall", "SimClock", "SimCloud", "SimExecutor", "SimFencer",
@@ -178,14 +180,37 @@ class SimFencer:
     def hosts(self) -> frozenset[str]:
         return frozenset(self._node.world.bmcs) - self._without
 
-    def power_off(self, host: str, abort: Callable[[], bool]) -> None:
-        self._command("power_off", host, lambda: self._node.world.bmcs[host].power_off(), abort)
+    def power_off(self, host: str, abort: Callable[[], bool], level: int = 1) -> None:
+        self._command("power_off", host, lambda: self._order(host, level, Bmc.power_off), abort)
 
-    def power_on(self, host: str, abort: Callable[[], bool]) -> None:
-        self._command("power_on", host, lambda: self._node.world.bmcs[host].power_on(), abort)
+    def power_on(self, host: str, abort: Callable[[], bool], level: int = 1) -> None:
+        self._command("power_on", host, lambda: self._order(host, level, Bmc.power_on), abort)
 
-    def read_power(self, host: str) -> Power:
-        return self._ask("read_power", host, lambda: self._node.world.bmcs[host].read())
+    def read_power(self, host: str, level: int = 1) -> Power:
+        return self._ask("read_power", host, lambda: self._read(host, level))
+
+    def _order(self, host: str, level: int, order: Callable[[Bmc], None]) -> None:
+        done: list[str] = []
+        for number, device in enumerate(self._node.world.level(host, level), 1):
+            try:
+                translated(partial(order, device))()
+            except HanodeError as error:
+                raise in_part(error, done) from error
+            done.append(f"device {number}")
+
+    def _read(self, host: str, level: int) -> Power:
+        said: list[Power | None] = []
+        unread: HanodeError | None = None
+        for device in self._node.world.level(host, level):
+            try:
+                said.append(translated(device.read)())
+            except HanodeError as error:
+                said.append(None)
+                unread = unread or error
+        together = said_by_all(said)
+        if together is None:
+            raise unread or Refused(f"level {level} of {host} has no device")
+        return together
 
     def _command(self, verb: str, host: str, request: Callable[[], None], abort: Callable[[], bool]) -> None:
         if abort():
@@ -203,7 +228,7 @@ class SimFencer:
             if host not in self.hosts():
                 raise Refused(f"{host} has no power device")
             try:
-                return translated(request)()
+                return request()
             except (Ambiguous, Unreachable):
                 answer_s = latencies.fence_timeout_s
                 raise

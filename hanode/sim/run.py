@@ -13,14 +13,15 @@ from hanode.engine.ledger import Book, Ledger
 from hanode.engine.narrate import line_of_action, line_of_note, line_of_outcome
 from hanode.engine.office import Office
 from hanode.engine.tick import Engine
-from hanode.sim.invariants import Evidence, Tick
+from hanode.errors import HanodeError
+from hanode.sim.evidence import Evidence, Tick
 from hanode.sim.journal import MemoryJournal, Space
 from hanode.sim.node import Crash, Latencies, PortCall, SimClock, SimNode
 from hanode.sim.ports import Commit, OfficeLock, SimCloud, SimFencer, SimJournal, SimLeadership, SimProbe
 from hanode.sim.world import World
 
 TICK_GAP_S = 0.2
-"""Two ticks of one node are at least so far apart, as in the daemon."""
+"""Two ticks of one node are at least so far apart, about as in the daemon when everybody is busy."""
 
 RESTART_S = 5.0
 """So long after its death the service manager starts a daemon again."""
@@ -82,7 +83,7 @@ class Simulation:
         """`crash_at` is of the first node: the number of its port call, and "before" or "after" it."""
         self.world, self.policy = world, policy
         self.story = Story(world)
-        self.space = Space()
+        self.space = Space(clock=lambda: world.now_s)
         self._lock = OfficeLock(policy.lease_ttl_s)
         self._without = frozenset(world.hosts) - policy.fenceable
         self._commands = 0
@@ -140,13 +141,17 @@ class Simulation:
         now_s = self.world.now_s
         try:
             daemon.node.executor.run_due(now_s)
-            if daemon.next_tick_s <= now_s:
+            if daemon.next_tick_s <= now_s and daemon.node.works:
                 daemon.last_tick_s = now_s
                 daemon.next_tick_s = now_s + 3600.0  # what wakes it during the tick comes sooner
                 pause_s = daemon.engine.tick()
                 daemon.next_tick_s = min(daemon.next_tick_s, now_s + max(pause_s, TICK_GAP_S))
         except Crash as crash:
             self.story.say(daemon.node.name, f"-- {crash}")
+            self.kill(daemon.node.name)
+        except HanodeError as defect:  # what no waiting can heal: it ends, and the service manager starts it again
+            self.story.say(daemon.node.name, f"-- stands down: {defect}")
+            daemon.engine.resign()
             self.kill(daemon.node.name)
 
     # ------------------------------------------------------------------ what happens to daemons
@@ -166,12 +171,17 @@ class Simulation:
     def leader(self) -> Daemon | None:
         return next((d for d in self.daemons.values() if d.node.works and d.engine.leads), None)
 
+    def reload(self, policy: Policy) -> None:
+        self.policy = policy
+        for daemon in self.daemons.values():
+            daemon.engine.reload(policy)
+
     # ------------------------------------------------------------------ operators and judges
 
     def command(self, verb: str, host: str, why: str = "as told", who: str = "operator", **more: Any) -> None:
         self._commands += 1
         command = Command(f"c{self._commands:03d}", verb, host, who, why, self.world.stamp(), 60.0, **more)
-        self.story.say(who, f"{verb} {host} ({why})")
+        self.story.say(who, f"{verb} {host or 'everything'} ({why})")
         self._ledger().submit_command(command)
 
     def _ledger(self) -> Ledger:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from hanode.core.model import HostRecovery
 from hanode.errors import ConfigError
-from hanode.sim.invariants import Violation, Was, accounted, all_recovered, judge, remember
+from hanode.sim.evidence import Violation
+from hanode.sim.invariants import Was, accounted, all_recovered, judge, remember
 from hanode.sim.run import Simulation
 from hanode.sim.scenario_stage import Stage, Word, one_of
 from hanode.sim.scenario_words import EVENTS, SETUP
@@ -55,7 +56,13 @@ def run(path: Path | str, policy_override: Mapping[str, str] | None = None) -> R
         raise ConfigError(f"{file}: {error}") from error
 
 
-def play(text: str, policy_override: Mapping[str, str] | None = None, crash_at: Iterable[tuple[int, str]] = ()) -> Result:
+Watch = Callable[[Simulation], Callable[[], bool]]
+"""Sees a simulation before anything has happened in it, and answers with what tells that the story may end now."""
+
+
+def play(
+    text: str, policy_override: Mapping[str, str] | None = None, crash_at: Iterable[tuple[int, str]] = (), watch: Watch | None = None,
+) -> Result:
     """`crash_at` is of the first daemon, as `Simulation` wants it."""
     stage = Stage(policy_override)
     events = read(text, stage)
@@ -65,14 +72,14 @@ def play(text: str, policy_override: Mapping[str, str] | None = None, crash_at: 
     before = remember(stage.world)
     for event in events:
         stage.world.at(event.time_s, _happening(simulation, event), event.text)
-    simulation.run(stage.until_s)
-    violations = tuple(_violations(stage, before))
-    return Result((*simulation.story.lines, *_account(stage, violations)), violations, stage.world, simulation)
+    simulation.run(stage.until_s, watch(simulation) if watch else None)
+    shown, violations = _judged(stage, before)
+    return Result((*simulation.story.lines, *_account(stage, violations, shown)), violations, stage.world, simulation)
 
 
 def _happening(simulation: Simulation, event: Event) -> Callable[[], None]:
     def happen() -> None:
-        if not event.text.startswith("operator "):  # whose line the simulation says itself
+        if not event.text.startswith("operator"):  # whose line the simulation says itself
             simulation.story.say("world", event.text)
         event.do()
     return happen
@@ -120,14 +127,27 @@ def _time(word: str) -> float | None:
 # --------------------------------------------------------------------------- judging
 
 
+def _judged(stage: Stage, before: Mapping[str, Was]) -> tuple[tuple[Violation, ...], tuple[Violation, ...]]:
+    """What the story shows on purpose, and what must not be; a purpose that is not shown must not be either."""
+    found = list(_violations(stage, before))
+    shown = tuple(violation for violation in found if violation.invariant in stage.on_purpose)
+    missing = sorted(stage.on_purpose.keys() - {violation.invariant for violation in shown})
+    missed = [Violation("scenario", stage.world.now_s, f"is said to break {invariant}, and does not") for invariant in missing]
+    return shown, (*(violation for violation in found if violation not in shown), *missed)
+
+
 def _violations(stage: Stage, before: Mapping[str, Was]) -> Iterator[Violation]:
     """Every checker; servers that are `left-behind` must really be, and every other one must be as it was."""
     simulation, world, policy = stage.simulation, stage.world, stage.policy
     recoveries = simulation.recoveries()
-    shot_alive = [h for a in world.nova.aggregates() if a.name in policy.fence_living_aggregates for h in sorted(a.hosts)]
-    yield from judge(simulation.evidence(confirmed=_confirmed(simulation), may_be_fenced_alive=frozenset(shot_alive)))
+    shot_alive = [h for a in world.nova.true_aggregates() if a.name in policy.fence_living_aggregates for h in sorted(a.hosts)]
+    confirmed = _confirmed(simulation)
+    answered_for = confirmed if stage.persons_err else frozenset()
+    yield from judge(
+        simulation.evidence(confirmed=confirmed, answered_for=answered_for, may_be_fenced_alive=frozenset(shot_alive))
+    )
     yield from accounted(world, before, recoveries)
-    placeable = [instance_id for instance_id, was in before.items() if was.name not in stage.left_behind]
+    placeable = [instance_id for instance_id, was in before.items() if was.name not in {**stage.left_behind, **stage.excused}]
     yield from all_recovered(world, before, placeable, recoveries)
     for instance_id, was in sorted(before.items()):
         if was.name in stage.left_behind and not list(all_recovered(world, before, [instance_id], ())):
@@ -136,13 +156,16 @@ def _violations(stage: Stage, before: Mapping[str, Was]) -> Iterator[Violation]:
 
 def _confirmed(simulation: Simulation) -> frozenset[str]:
     """Hosts that a person said were dead, and was believed: what follows rests on that person."""
-    return frozenset(a.command.host for a in simulation.book().answers if a.accepted and a.command.verb == "confirm-fenced")
+    # A leader may die right after it has written its answer, and the journal keeps only the newest: both are asked.
+    told = (answer for tick in simulation.story.ticks for answer in tick.decisions.answers)
+    answers = (*simulation.book().answers, *told)
+    return frozenset(a.command.host for a in answers if a.accepted and a.command.verb == "confirm-fenced")
 
 
 # --------------------------------------------------------------------------- the account
 
 
-def _account(stage: Stage, violations: Sequence[Violation]) -> Iterator[str]:
+def _account(stage: Stage, violations: Sequence[Violation], shown: Sequence[Violation]) -> Iterator[str]:
     """Short, and from the world itself: what Nova says and what is really so."""
     world, simulation = stage.world, stage.simulation
     book = simulation.book()
@@ -156,8 +179,10 @@ def _account(stage: Stage, violations: Sequence[Violation]) -> Iterator[str]:
         yield f"server {server.name}: {_server(world, server)}" + (f"; {entry.state}: {entry.reason}" if entry else "") + why
     for closed in simulation.history():
         yield f"incident {closed.record.incident}: {closed.outcome}"
+    yield from (f"on purpose {violation}: {stage.on_purpose[violation.invariant]}" for violation in shown)
     yield from (f"VIOLATION {violation}" for violation in violations)
-    yield f"checkers: {len(violations)} violations" if violations else "checkers: S1 to S8 and L1 hold"
+    besides = "besides that, " if shown else ""
+    yield f"checkers: {len(violations)} violations" if violations else f"{besides}checkers: S1 to S8 and L1 hold"
 
 
 def _host(world: World, host: ComputeHost) -> str:

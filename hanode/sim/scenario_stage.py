@@ -16,7 +16,7 @@ from hanode.core.commands import VERBS
 from hanode.core.policy import Policy
 from hanode.errors import ConfigError
 from hanode.sim.run import Simulation
-from hanode.sim.world import Answer, BmcMode, Domain, Effect, Part, Timings, World
+from hanode.sim.world import VOLUMES, Answer, BmcMode, Condition, Domain, Effect, Part, Timings, World
 
 
 class Stage:
@@ -29,6 +29,10 @@ class Stage:
         self.start_s = 0.0
         self.without_device: set[str] = set()
         self.left_behind: dict[str, str] = {}
+        self.excused: dict[str, str] = {}
+        self.persons_err = False
+        self.on_purpose: dict[str, str] = {}  # invariants that this story breaks, and why
+        self.coming: set[str] = set()  # names of servers that will be created
         self.until_s: float | None = None
         self.declared: dict[Domain, list[str]] = {}
         self._policy = {"mode": "act"}
@@ -53,7 +57,8 @@ class Stage:
 
     @property
     def policy(self) -> Policy:
-        return policy_of({**self._policy, **self._over}, frozenset(self.world.hosts) - self.without_device)
+        made = policy_of({**self._policy, **self._over}, frozenset(self.world.hosts) - self.without_device)
+        return replace(made, fence_plans=self.world.fence_plans())
 
     @property
     def simulation(self) -> Simulation:
@@ -75,7 +80,7 @@ class Stage:
 def policy_of(words: Mapping[str, str], fenceable: frozenset[str]) -> Policy:
     """The policy that these options spell; raises ConfigError with every inequality that does not hold."""
     base = Policy()
-    known = sorted(name for name in vars(base) if name not in ("domains", "fenceable"))
+    known = sorted(name for name in vars(base) if name not in ("domains", "fenceable", "fence_plans"))
     for name in sorted(words):
         if name not in known:
             raise ConfigError(f"the policy has no option {name!r}; it has {', '.join(known)}")
@@ -144,18 +149,22 @@ VALUES: Mapping[str, Callable[[str], Any]] = {
     "SECONDS": _number,
     "NUMBER": lambda word: int(_number(word)),
     "YES": _yes,
+    "CONDITION": _member(Condition, "condition of a storage domain"),
     "PART": _member(Part, "part of the control plane"),
     "DEVICE": _member(BmcMode, "behaviour of a power device"),
     "ANSWER": _member(Answer, "answer of the API"),
     "EFFECT": _member(Effect, "effect of a request"),
     "PORT": _choice(("cloud", "fencer", "probe", "journal", "lock"), "port"),
     "VERB": _choice(VERBS, "command of an operator"),
+    "GROUP": _choice(("affinity", "anti-affinity"), "policy of a server group"),
+    "INVARIANT": _choice(("L1", *(f"S{number}" for number in range(1, 9))), "invariant"),
     "WISH": _choice(("delete", "lock", "pause", "start", "stop", "unlock", "unpause"), "wish of an owner"),
 }
 
 ON_STAGE: Mapping[str, Callable[[Stage], Iterable[str]]] = {
     "HOST": lambda stage: stage.world.hosts,
-    "SERVER": lambda stage: [server.name for server in stage.world.servers.by_id.values()],
+    "SERVER": lambda stage: stage.coming | {server.name for server in stage.world.servers.by_id.values()},
+    "STORAGE": lambda stage: {VOLUMES} | {host.domain.name for host in stage.world.hosts.all()},
     "DAEMON": lambda stage: stage.daemons,
 }
 
@@ -200,6 +209,14 @@ class AnyOptions(Word):
         if not pairs or not all(equals for _, equals, _ in pairs):
             raise ConfigError(f"wants {self.usage}")
         return partial(self.do, stage, {key: text for key, _, text in pairs})
+
+
+class Birth(Word):
+    """A word whose first one is the name of a server that there will be: later lines may name it."""
+
+    def bind(self, stage: Stage, words: Sequence[str]) -> Callable[[], None]:
+        stage.coming.update(words[:1])
+        return super().bind(stage, words)
 
 
 def _positional(stage: Stage, wanted: Sequence[str], given: Sequence[str]) -> list[Any]:

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hanode.errors import ConfigError
-from hanode.sim.scenario_stage import AnyOptions, Stage, Word, as_like, one_of
-from hanode.sim.world import Answer, ApiError, ApiFault, BmcMode, Domain, Effect, Inventory
+from hanode.engine import codec
+from hanode.errors import Ambiguous, ConfigError
+from hanode.ports import Transaction
+from hanode.sim import mending
+from hanode.sim.journal import MemoryJournal
+from hanode.sim.node import Injection
+from hanode.sim.scenario_stage import AnyOptions, Birth, Stage, Word, as_like, one_of
+from hanode.sim.world import (
+    Answer,
+    ApiError,
+    ApiFault,
+    BmcMode,
+    Domain,
+    Down,
+    Effect,
+    Hang,
+    Inventory,
+    ServerGroup,
+)
 
 CEPH_A = Domain("ceph-a", "rbd")
 
@@ -19,11 +36,16 @@ def _hosts(
     stage: Stage, names: list[str], domain: Domain = CEPH_A, declared: bool = True, zone: str = "nova", kind: str = "QEMU",
     vcpus: int = 32, ram_mb: int = 131072, resumes_guests: bool = False, starts_agent: bool = True,
 ) -> None:
-    inventories = {"VCPU": Inventory(vcpus), "MEMORY_MB": Inventory(ram_mb), "DISK_GB": Inventory(4000)}
     for name in names:
-        stage.world.add_host(name, domain, zone, kind, inventories=inventories, resumes_guests=resumes_guests, starts_agent=starts_agent)
+        stage.world.add_host(
+            name, domain, zone, kind, inventories=_inventories(vcpus, ram_mb), resumes_guests=resumes_guests, starts_agent=starts_agent
+        )
     if declared:
         stage.declared.setdefault(domain, []).extend(names)
+
+
+def _inventories(vcpus: int, ram_mb: int) -> dict[str, Inventory]:
+    return {"VCPU": Inventory(vcpus), "MEMORY_MB": Inventory(ram_mb), "DISK_GB": Inventory(4000)}
 
 
 def _servers(
@@ -40,8 +62,17 @@ def _servers(
         server.power_state = power or server.power_state
 
 
-def _aggregate(stage: Stage, name: str, hosts: list[str]) -> None:
-    stage.world.add_aggregate(name, hosts)
+def _fencing_level(stage: Stage, hosts: list[str], devices: int = 1, outlets: bool = False) -> None:
+    for host in hosts:
+        stage.world.add_level(host, devices, outlets)
+
+
+def _aggregate(stage: Stage, name: str, hosts: list[str], rack: str = "") -> None:
+    stage.world.add_aggregate(name, hosts, {"rack": rack} if rack else {})
+
+
+def _group(stage: Stage, name: str, policy: str, servers: list[str]) -> None:
+    stage.world.servers.groups.append(ServerGroup(name, policy, frozenset(map(stage.server_id, servers))))
 
 
 def _daemons(stage: Stage, names: list[str], start: float = 0.0) -> None:
@@ -68,6 +99,18 @@ def _left_behind(stage: Stage, servers: list[str], why: str) -> None:
     stage.left_behind |= dict.fromkeys(servers, why)
 
 
+def _excused(stage: Stage, servers: list[str], why: str) -> None:
+    stage.excused |= dict.fromkeys(servers, why)
+
+
+def _on_purpose(stage: Stage, invariant: str, why: str) -> None:
+    stage.on_purpose[invariant] = why
+
+
+def _persons_err(stage: Stage) -> None:
+    stage.persons_err = True
+
+
 def _until(stage: Stage, until_s: float) -> None:
     stage.until_s = until_s
 
@@ -78,13 +121,19 @@ SETUP: Mapping[str, Word] = {
     "policy": AnyOptions("OPTION=VALUE ...", Stage.choose),
     "hosts": Word("NAME... domain=DOMAIN declared=YES zone=NAME kind=NAME vcpus=NUMBER ram-mb=NUMBER resumes-guests=YES starts-agent=YES",
                   _hosts),
+    "by-hand": Word("HOST TEXT", lambda stage, host, text: stage.world.by_hand.update({host: text})),
+    "fencing-level": Word("HOST... devices=NUMBER [outlets]", _fencing_level),
     "without-device": Word("HOST...", lambda stage, hosts: stage.without_device.update(hosts)),
-    "aggregate": Word("NAME HOST...", _aggregate),
+    "aggregate": Word("NAME HOST... rack=NAME", _aggregate),
     "image": Word("NAME tagged NAME", lambda stage, image, tag: stage.world.nova.tag_image(image, tag)),
     "servers": Word("NAME... on HOST state=STATE task=STATE [off] power=STATE [volume] vcpus=NUMBER ram-mb=NUMBER ephemeral-gb=NUMBER"
                     " project=NAME image=NAME [locked] zone=NAME", _servers),
+    "group": Word("NAME GROUP SERVER...", _group),
     "daemons": Word("NAME... start=SECONDS", _daemons),
     "left-behind": Word("SERVER... because TEXT", _left_behind),
+    "may-be-left-behind": Word("SERVER... because TEXT", _excused),
+    "persons-err": Word("", _persons_err),  # a double run of a host that a person wrongly called dead is not hanode's
+    "on-purpose": Word("INVARIANT because TEXT", _on_purpose),
     "until": Word("SECONDS", _until),
 }
 
@@ -96,35 +145,65 @@ def _of_hosts(verb: str) -> Callable[..., None]:
     return lambda stage, *words, **options: getattr(stage.world.hosts, verb)(*words, **options)
 
 
-def _misbehave(stage: Stage, host: str, mode: BmcMode, seconds: float = 0.0, acts_on: str = "") -> None:
-    stage.world.bmcs[host].misbehave(mode, seconds, acts_on)
+def _misbehave(
+    stage: Stage, host: str, mode: BmcMode, seconds: float = 0.0, acts_on: str = "", level: int = 1, number: int = 1,
+) -> None:
+    stage.world.level(host, level)[number - 1].misbehave(mode, seconds, acts_on)
 
 
 def _api_fault(stage: Stage, call: str, answer: Answer, effect: Effect = Effect.NONE, times: int = 1, delay: float = 0.0) -> None:
     stage.world.control.inject(ApiFault(call, answer, effect, times, delay))
 
 
-def _owner(stage: Stage, wish: str, server: str) -> None:
-    """A tenant; Nova may refuse, and the story then says so."""
+def _asks(who: str, request: Callable[..., object]) -> Callable[..., None]:
+    """Somebody asks Nova for something; Nova may refuse or not answer, and the story then says so."""
+    def do(stage: Stage, *words: object, **options: object) -> None:
+        try:
+            request(stage, *words, **options)
+        except (ApiError, Hang, Down) as error:
+            stage.simulation.story.say(who, f"is refused: {error}")
+    return do
+
+
+def _wish(stage: Stage, wish: str, server: str) -> None:
     nova, row = stage.world.nova, stage.world.servers.named(server)
-    try:
-        if wish in ("pause", "unpause"):
-            row.vm_state, row.power_state = ("paused", "paused") if wish == "pause" else ("active", "running")
-            nova.note_action(row, wish, "owner")
-        else:
-            getattr(nova, wish)(row.instance_id, user="owner")
-    except ApiError as error:
-        stage.simulation.story.say("owner", f"is refused: {error}")
+    if wish in ("pause", "unpause"):
+        row.vm_state, row.power_state = ("paused", "paused") if wish == "pause" else ("active", "running")
+        nova.note_action(row, wish, "owner")
+    else:
+        getattr(nova, wish)(row.instance_id, user="owner")
+
+
+def _move(verb: str, **more: str) -> Callable[..., None]:
+    return lambda stage, server, *words: getattr(stage.world.moves, verb)(stage.server_id(server), *words, **more)
 
 
 def _admin_evacuate(stage: Stage, server: str, target: str) -> None:
     stage.world.nova.evacuate(stage.server_id(server), target, user="admin")
 
 
-def _service(verb: str) -> Callable[..., None]:
-    def do(stage: Stage, host: str, *words: object) -> None:
-        getattr(stage.world.nova, verb)(stage.world.hosts[host].service_id, *words, user="admin")
-    return do
+def _admin_delete(stage: Stage, server: str) -> None:
+    stage.world.nova.delete(stage.server_id(server), user="admin")
+
+
+def _admin_reset(stage: Stage, server: str, state: str) -> None:
+    stage.world.nova.reset_state(stage.server_id(server), state, user="admin")
+
+
+def _service(verb: str, *more: object) -> Callable[..., None]:
+    return lambda stage, host, *words: getattr(stage.world.nova, verb)(stage.world.hosts[host].service_id, *words, *more, user="admin")
+
+
+def _create(stage: Stage, name: str, on: str = "", vcpus: int = 1, ram_mb: int = 1024) -> None:
+    stage.world.moves.create(name, on, vcpus, ram_mb)
+
+
+def _inventory(stage: Stage, host: str, vcpus: int = 32, ram_mb: int = 131072) -> None:
+    stage.world.hosts[host].inventories = _inventories(vcpus, ram_mb)
+
+
+def _refuses_evacuation(stage: Stage, server: str, why: str) -> None:
+    stage.world.control.refuses_evacuation[stage.server_id(server)] = why
 
 
 def _nova_says(stage: Stage, server: str, state: str = "", task: str = "") -> None:
@@ -150,8 +229,16 @@ def _operator(stage: Stage, verb: str, host: str, why: str, server: str = "") ->
     stage.simulation.command(verb, host, why, instance_id=stage.server_id(server) if server else "")
 
 
+def _operator_pauses(stage: Stage, why: str, **options: float) -> None:
+    stage.simulation.command("pause", "", why, for_s=options.get("for", 3600.0))
+
+
 def _kill(stage: Stage, daemon: str, **options: float) -> None:
     stage.simulation.kill(daemon, options.get("for", 5.0))
+
+
+def _pause_before(stage: Stage, daemon: str, call: str) -> None:
+    stage.simulation.daemons[daemon].node.pause_before = call
 
 
 def _cut(stage: Stage, daemon: str, port: str) -> None:
@@ -162,8 +249,56 @@ def _mend(stage: Stage, daemon: str, port: str) -> None:
     stage.simulation.daemons[daemon].node.cut.discard(port)
 
 
+JOURNAL = ("journal", "lock")  # one service gives both
+
+
+def _journal_down(stage: Stage) -> None:
+    for daemon in stage.simulation.daemons.values():
+        daemon.node.cut.update(JOURNAL)
+
+
+def _journal_up(stage: Stage) -> None:
+    for daemon in stage.simulation.daemons.values():
+        daemon.node.cut.difference_update(JOURNAL)
+
+
+def _journal_restored(stage: Stage, age_s: float) -> None:
+    stage.simulation.space.restore(stage.world.now_s - age_s)
+
+
+def _journal_schema(by: int) -> Callable[[Stage], None]:
+    """The roster as a version of hanode writes it whose schema is so much newer than ours."""
+    def do(stage: Stage) -> None:
+        journal = MemoryJournal(stage.simulation.space)
+        for entry in journal.read(codec.ROSTER):
+            text = json.dumps({**json.loads(entry.value), "schema": codec.SCHEMA + by})
+            journal.commit(Transaction({entry.key: entry.revision}, {entry.key: text}))
+    return do
+
+
+def _mend_all(stage: Stage) -> None:
+    _journal_schema(0)(stage)
+    mending.mend_all(stage.simulation)
+
+
+def _clock_jump(stage: Stage, daemon: str, seconds: float) -> None:
+    stage.simulation.daemons[daemon].node.wall_s += seconds
+
+
+def _late_writes(stage: Stage, daemon: str, seconds: float, times: int = 1) -> None:
+    """So many of its next writes to the journal are not answered, and arrive so much later."""
+    late = Injection("journal.commit", Ambiguous, Effect.LATER, times, seconds)
+    stage.simulation.daemons[daemon].node.inject(late)
+
+
 def _resume(stage: Stage, daemon: str, clock_stood_still: bool = False) -> None:
     stage.simulation.daemons[daemon].node.resume(clock_stood_still)
+
+
+def _reload(stage: Stage, words: Mapping[str, str]) -> None:
+    """As SIGHUP does in every daemon at once; whoever starts later starts with it."""
+    stage.choose(words)
+    stage.simulation.reload(stage.policy)
 
 
 EVENTS: Mapping[str, Word] = {
@@ -184,29 +319,54 @@ EVENTS: Mapping[str, Word] = {
     "restore-network": Word("HOST", _of_hosts("restore_network")),
     "unmount": Word("HOST", _of_hosts("unmount")),
     "mount": Word("HOST", _of_hosts("mount")),
-    "device": Word("HOST DEVICE seconds=SECONDS acts-on=HOST", _misbehave),
+    "storage": Word("STORAGE CONDITION", lambda stage, domain, condition: stage.world.storage.become(domain, condition)),
+    "inventory": Word("HOST vcpus=NUMBER ram-mb=NUMBER", _inventory),
+    "device": Word("HOST DEVICE seconds=SECONDS acts-on=HOST level=NUMBER number=NUMBER", _misbehave),
     # the control plane
     "fail": Word("PART", lambda stage, part: stage.world.control.fail(part)),
     "restore": Word("PART", lambda stage, part: stage.world.control.restore(part)),
     "api-fault": Word("CALL ANSWER effect=EFFECT times=NUMBER delay=SECONDS", _api_fault),
     "no-valid-host": Word("SERVER", lambda stage, server: stage.world.control.no_valid_host.add(stage.server_id(server))),
     "valid-host": Word("SERVER", lambda stage, server: stage.world.control.no_valid_host.discard(stage.server_id(server))),
+    "refuses-evacuation": Word("SERVER TEXT", _refuses_evacuation),
     "claims-fail": Word("HOST", lambda stage, host: stage.world.evacuation.claims_fail_on.add(host)),
     "nova-says": Word("SERVER state=STATE task=STATE", _nova_says),
     "live-migration": Word("SERVER to HOST", _live_migration),
     "live-migration-ends": Word("SERVER STATE", _live_migration_ends),
     # people
-    "owner": Word("WISH SERVER", _owner),
-    "admin-evacuates": Word("SERVER to HOST", _admin_evacuate),
-    "admin-disables": Word("HOST TEXT", _service("disable")),
-    "admin-enables": Word("HOST", _service("enable")),
-    "admin-forces-down": Word("HOST", lambda stage, host: _service("set_forced_down")(stage, host, True)),
+    "owner": Word("WISH SERVER", _asks("owner", _wish)),
+    "create": Birth("NAME on=HOST vcpus=NUMBER ram-mb=NUMBER", _asks("owner", _create)),
+    "resize": Word("SERVER to HOST", _asks("owner", _move("migrate", kind="resize"))),
+    "confirm-resize": Word("SERVER", _asks("owner", _move("confirm"))),
+    "revert-resize": Word("SERVER", _asks("owner", _move("revert"))),
+    "cold-migrate": Word("SERVER to HOST", _asks("admin", _move("migrate"))),
+    "live-migrate": Word("SERVER to HOST", _asks("admin", _move("live_migrate"))),
+    "admin-evacuates": Word("SERVER to HOST", _asks("admin", _admin_evacuate)),
+    "admin-deletes": Word("SERVER", _asks("admin", _admin_delete)),
+    "admin-resets": Word("SERVER STATE", _asks("admin", _admin_reset)),
+    "admin-disables": Word("HOST TEXT", _asks("admin", _service("disable"))),
+    "admin-enables": Word("HOST", _asks("admin", _service("enable"))),
+    "admin-deletes-service": Word("HOST", lambda stage, host: stage.world.hosts.delete_service(host)),
+    "admin-forces-down": Word("HOST", _asks("admin", _service("set_forced_down", True))),
+    "mend-all": Word("", _mend_all),
+    "tend": Word("every=SECONDS", lambda stage, every=60.0: mending.tend_for_ever(stage.simulation, every)),
     "operator": Word("VERB HOST TEXT server=SERVER", _operator),
+    "operator-pauses": Word("TEXT for=SECONDS", _operator_pauses),
+    "operator-resumes": Word("TEXT", lambda stage, why: stage.simulation.command("resume", "", why)),
     # daemons
     "kill": Word("DAEMON for=SECONDS", _kill),
     "pause": Word("DAEMON", lambda stage, daemon: stage.simulation.daemons[daemon].node.pause()),
+    "late-writes": Word("DAEMON SECONDS times=NUMBER", _late_writes),
     "resume": Word("DAEMON [clock-stood-still]", _resume),
+    "pause-before": Word("DAEMON CALL", _pause_before),
     "cut": Word("DAEMON from PORT", _cut),
     "mend": Word("DAEMON from PORT", _mend),
+    "clock-jump": Word("DAEMON SECONDS", _clock_jump),
+    "journal-down": Word("", _journal_down),
+    "journal-up": Word("", _journal_up),
+    "journal-restored": Word("SECONDS", _journal_restored),
+    "journal-newer": Word("", _journal_schema(1)),
+    "journal-known": Word("", _journal_schema(0)),
+    "reload": AnyOptions("OPTION=VALUE ...", _reload),
     "wipe-journal": Word("", lambda stage: stage.simulation.space.entries.clear()),
 }

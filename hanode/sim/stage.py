@@ -32,7 +32,7 @@ QUICK: Settings = {
     "fencing": {"reading_gap_s": 1, "timeout_s": 10},
     "probe": {"kind": "tcp", "timeout_s": 1},
     "evacuation": {"repost_settle_s": 20, "accept_lag_s": 10, "follow_s": 0.5, "max_at_once": 16, "max_per_domain": 16},
-    "metrics": {"port": 0},
+    "web": {"port": 0},
 }
 """What fits the pace of the embedded cloud."""
 

@@ -1,52 +1,31 @@
-"""What is left of a recovery when its leader dies at one chosen call? The stories, the crash, and the comparison.
+"""What is left of a recovery when its leader dies, at any call that it makes? The story is forked wherever that can happen.
 
 A crash inside a tick, between two calls, changes nothing outside; so before and after every port call are all the points
-at which a process can die.
+at which a process can die. Points between which nothing happened outside of the dying process, be it that it only read,
+lead to the same story: it is played once for all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
+import gc
+import json
+import os
+import signal
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
 
-from hanode.engine.codec import RENEWED
-from hanode.sim.node import PortCall
-from hanode.sim.scenario import Result, play
+from hanode.sim.node import PortCall, SimNode
+from hanode.sim.run import Simulation
+from hanode.sim.scenario import play
+from tests.sim.crash_plots import Plot
 
 WORKERS = 2
-MOMENTS = ("before", "after")
-
-SMALL_CLOUD = """
-timings report_interval_s=2 service_down_time_s=6 rpc_timeout_s=6 boot_s=6 agent_start_s=1 sync_power_s=3 spawn_s=3
-policy report_interval_s=2 suspect_after_s=3 fence_after_s=8 office_hold_s=4 poll_s=1
-policy lease_ttl_s=6 http_timeout_s=5 accept_lag_s=5 repost_settle_s=16
-policy fence_timeout_s=8 fence_backoff_s=2 reading_gap_s=1 retry_s=3 home_watch_s=10
-hosts c1 c2 c3 c4
-servers on1 on c1
-servers off1 on c1 state=stopped
-servers locked1 on c1 locked
-"""
-"""Everything is several times faster than in a real cloud, in the same proportions: fewer ticks, the same calls."""
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A story, and the seconds within which the leader dies."""
-
-    text: str
-    from_s: float
-    to_s: float
-
-
-PLOTS: Mapping[str, Plot] = {
-    "recovery": Plot(SMALL_CLOUD + "10 panic c1\nuntil 100\n", 13.0, 38.0),
-    "fence-retry": Plot(SMALL_CLOUD + "5 device c1 silent\n10 panic c1\n24 device c1 ok\nuntil 120\n", 17.0, 50.0),
-    "release": Plot(
-        SMALL_CLOUD + "policy release=auto\n10 power-off c1\n40 power-on c1\nuntil 120\n", 40.0, 53.0
-    ),
-    "restart-in-place": Plot(SMALL_CLOUD + "policy recovery=restart release=auto\n10 panic c1\nuntil 140\n", 23.0, 50.0),
-}
+READS = ("cloud.read", "fencer.read", "probe.", "journal.read")
+SECOND_DEATH_WITHIN_S = 40.0
+LOOK_S, QUIET_S = 2.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -54,70 +33,176 @@ class End:
     """What must be the same however the leader died. Where a server runs may differ, that it does may not."""
 
     servers: tuple[str, ...]
-    host: str
-    violations: tuple[str, ...]
+    hosts: tuple[str, ...]
 
 
-def end_of(result: Result) -> End:
-    world, host = result.world, result.world.hosts["c1"]
-    records = result.simulation.book().records.hosts
-    closed = [record.outcome for record in result.simulation.history()]
+def end_of(simulation: Simulation) -> End:
+    """How it stands now; whether a rule was broken is not asked here."""
+    world, records = simulation.world, simulation.book().records.hosts
+    failed = sorted({recovery.host for recovery in simulation.recoveries()} | {"c1"})
+    entries = {key: entry.state for recovery in simulation.recoveries() for key, entry in recovery.instances.items()}
     servers = tuple(
         f"{s.name}: runs on {len(world.hosts.running(s.instance_id))} hosts, {s.vm_state}/{s.task_state}, "
-        f"{'locked' if s.locked else 'free'}, {'on' if s.host == 'c1' else 'not on'} c1"
+        f"{'locked' if s.locked else 'free'}, {'at home' if s.host in failed else 'elsewhere'}, {entries.get(s.instance_id)}"
         for s in world.servers.live()
     )
-    service = f"{'forced down, ' if host.forced_down else ''}{host.status}"
-    state = records["c1"].state if "c1" in records else f"closed {closed}"
-    return End(servers, f"{'on' if host.powered else 'off'}, {service}, {state}", tuple(map(str, result.violations)))
+    hosts = [world.hosts[name] for name in failed]
+    return End(servers, tuple(
+        f"{host.name}: {'on' if host.powered else 'off'}, {'forced down, ' if host.forced_down else ''}{host.status}, "
+        f"{records[host.name].state if host.name in records else 'no record'}"
+        for host in hosts
+    ))
 
 
 @dataclass(frozen=True)
-class Clean:
-    """The story without a crash: the leader's calls within the window, and how it ends."""
+class Told:
+    """One story: who died where in it, and how it ended if it was not as it should have."""
 
-    calls: tuple[PortCall, ...]
-    end: End
-
-    def points(self, every: bool = False) -> list[tuple[int, str]]:
-        """Before and after every call; unless `every`, only points that can lead to different stories.
-
-        A tick begins with reads of the journal and the renewal of its office, all in one moment: to die among them is to
-        die at the first, apart from one renewal more or less, by which the next leader comes a little later or earlier.
-        """
-        if every:
-            return [(call.number, moment) for call in self.calls for moment in MOMENTS]
-        found = []
-        for former, call in zip((None, *self.calls), self.calls, strict=False):
-            if not _only_renews(call):
-                found += [(call.number, moment) for moment in MOMENTS]
-            elif former is None or not _only_renews(former) or former.time_s != call.time_s:
-                found.append((call.number, "before"))
-        return found
+    deaths: tuple[str, ...]
+    wrong: str
 
 
-def _only_renews(call: PortCall) -> bool:
-    return call.name in ("journal.read", "lock.hold") or (call.name, call.subject) == ("journal.commit", RENEWED)
+@dataclass(frozen=True)
+class Toured:
+    points: int  # at which somebody could die
+    stories: tuple[Told, ...]  # one per death, or pair of deaths, that could make a difference
+
+    def wrong(self) -> list[str]:
+        return [f"{' and '.join(told.deaths)}: {told.wrong}" for told in self.stories if told.wrong]
 
 
-def clean(plot: Plot) -> Clean:
-    result = play(plot.text)
-    trace = result.simulation.daemons["n1"].node.trace
-    return Clean(tuple(call for call in trace if plot.from_s <= call.time_s <= plot.to_s), end_of(result))
+def tour(plot: Plot, file: Path, strides: Sequence[int] = (1,)) -> Toured:
+    """Play the plot once for every point at which somebody can die in it.
+
+    `strides`: how many may die, one after the other, and each so-manieth point of each. `file` takes a line of every copy.
+    """
+    with plot.limits():
+        return _Tour(plot, file, strides).all()
 
 
-def end_after_crash(name: str, number: int, moment: str) -> End:
-    result = play(PLOTS[name].text, crash_at=[(number, moment)])
-    died = any("crashes" in line for line in result.simulation.story.lines)
-    return end_of(result) if died else End((), f"n1 did not die {moment} call {number}", ())
+class _Tour:
+    """One walk along a plot. In a copy of the process, made at a crossroads, it is the walk of a story with a death in it."""
+
+    def __init__(self, plot: Plot, file: Path, strides: Sequence[int]) -> None:
+        self._plot, self._file, self._strides = plot, file, strides
+        clean = play(plot.text)
+        self._end = end_of(clean.simulation)
+        assert clean.violations == (), f"even when nobody dies: {clean.violations}"
+        self._simulation: Simulation = clean.simulation
+        self._deaths: list[str] = []
+        self._from_s, self._to_s = plot.from_s, plot.to_s
+        self._points = 0
+        self._forks = 0
+        self._seen: object = None
+        self._changes: dict[str, tuple[int, int]] = {}  # by node: how much of its trace was counted, and its changes in it
+        self._copies: set[int] = set()
+        self._look_s = self._quiet_since_s = 0.0
+
+    def all(self) -> Toured:
+        """In a copy it does not return."""
+        self._file.touch()
+        try:
+            wrong = self._story()
+        except BaseException:
+            if self._deaths:
+                self._tell(traceback.format_exc())
+            for copy in self._copies:
+                os.kill(copy, signal.SIGKILL)
+            raise
+        if self._deaths:
+            self._tell(wrong)
+        self._join(0)
+        stories = (json.loads(line) for line in self._file.read_text(encoding="utf-8").splitlines())
+        return Toured(self._points, tuple(Told(tuple(story["deaths"]), story["wrong"]) for story in stories))
+
+    def _story(self) -> str:
+        result = play(self._plot.text, watch=self._watch)
+        end = end_of(result.simulation)
+        broken = "; ".join(map(str, result.violations))
+        return broken or ("" if end == self._end else f"{end} instead of {self._end}")
+
+    def _tell(self, wrong: str) -> NoReturn:
+        """The end of a copy: nothing of the process it was copied from may run in it, not even its `finally`."""
+        line = json.dumps({"deaths": self._deaths, "wrong": wrong}) + "\n"
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(line)
+        os._exit(0)
+
+    # ------------------------------------------------------------------ on the way
+
+    def _watch(self, simulation: Simulation) -> Callable[[], bool]:
+        self._simulation = simulation
+        for daemon in simulation.daemons.values():
+            daemon.node.crash_at = _Crossroads(self, daemon.node)
+        return self._is_over
+
+    def _is_over(self) -> bool:
+        """Once the end has been the right one for a while: nothing is in flight then that could change it."""
+        now_s = self._simulation.world.now_s
+        if not self._deaths:
+            return now_s > self._to_s
+        if now_s >= self._look_s:
+            self._look_s = now_s + LOOK_S
+            if end_of(self._simulation) != self._end:
+                self._quiet_since_s = now_s
+        return now_s - self._quiet_since_s > QUIET_S
+
+    def dies(self, node: SimNode) -> bool:
+        """Does this node die here, in this copy of the process?"""
+        now_s, depth = node.world.now_s, len(self._deaths)
+        if depth == len(self._strides) or not self._from_s <= now_s <= self._to_s or (not depth and node.name != self._plot.dies):
+            return False
+        self._points += 1
+        outside = self._outside(node)
+        if outside == self._seen:
+            return False
+        self._seen = outside
+        self._forks += 1
+        if self._forks % self._strides[depth] or not self._copied():
+            return False
+        self._deaths.append(f"{node.name} at {now_s:.1f} s, call {len(node.trace)}")
+        self._from_s, self._to_s = now_s, now_s + SECOND_DEATH_WITHIN_S
+        self._quiet_since_s = now_s
+        self._seen, self._forks = None, 0
+        return True
+
+    def _outside(self, node: SimNode) -> object:
+        """What tells two moments apart for everybody but this node, whose memory dies with it."""
+        others = [len(d.node.trace) for name, d in self._simulation.daemons.items() if name != node.name]
+        counted, changes = self._changes.get(node.name, (0, 0))
+        changes += sum(1 for call in node.trace[counted:] if _changes_something(call))
+        self._changes[node.name] = len(node.trace), changes
+        return node.name, node.world.now_s, changes, others
+
+    def _copied(self) -> bool:
+        """True in the copy. Within a copy its own copies run one by one, so that there are never more than WORKERS."""
+        self._join(0 if self._deaths else WORKERS - 1)
+        copy = os.fork()
+        if copy:
+            self._copies.add(copy)
+            self._join(0 if self._deaths else WORKERS - 1)
+            return False
+        self._copies = set()
+        gc.disable()  # it would touch, and so really copy, every page of the process that this is a copy of
+        return True
+
+    def _join(self, left: int) -> None:
+        while len(self._copies) > left:
+            copy, _ = os.wait()
+            self._copies.discard(copy)
 
 
-def _end_at(point: tuple[str, int, str]) -> End:
-    return end_after_crash(*point)
+def _changes_something(call: PortCall) -> bool:
+    return not call.name.startswith(READS)
 
 
-def ends(points: Iterable[tuple[str, int, str]]) -> Iterator[tuple[tuple[str, int, str], End]]:
-    """Each point with its end, in the order of the points."""
-    listed = list(points)
-    with ProcessPoolExecutor(WORKERS) as pool:
-        yield from zip(listed, pool.map(_end_at, listed, chunksize=8), strict=True)
+class _Crossroads(set[tuple[int, str]]):
+    """What a node takes for the points at which it has to die."""
+
+    def __init__(self, on: _Tour, node: SimNode) -> None:
+        super().__init__()
+        self._tour, self._node = on, node
+
+    def __contains__(self, point: object) -> bool:
+        return self._tour.dies(self._node)
+

@@ -12,10 +12,8 @@ from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Action, ActionKind, Before, Call, HostRecovery, InstanceRecovery, Proof, ProofKind
 from hanode.core.policy import Policy
 from hanode.ports import Transaction
+from hanode.sim.evidence import Evidence, Tick, Violation
 from hanode.sim.invariants import (
-    Evidence,
-    Tick,
-    Violation,
     accounted,
     all_recovered,
     digest,

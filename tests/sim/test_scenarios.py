@@ -9,15 +9,13 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from hanode.errors import ConfigError
 from hanode.sim.scenario import play, run
+from tests.sim.plays import ROOT, STORIES, played
 
-ROOT = Path(__file__).parents[1] / "scenarios"
-STORIES = sorted(path.name for path in ROOT.iterdir() if (path / "scenario").exists())
 WRITE = os.environ.get("HANODE_WRITE_LOGS") == "1"
 TWICE = ("host-panics", "instance-table", "leader-paused", "storm", "target-dies-mid-rebuild")
 
@@ -25,7 +23,7 @@ TWICE = ("host-panics", "instance-table", "leader-paused", "storm", "target-dies
 @pytest.mark.parametrize("name", STORIES)
 def test_the_story_is_told_as_before_and_breaks_no_rule(name: str) -> None:
     """The log is the specification: a change of behaviour shows as a change of the story, and is read by a person."""
-    result = run(ROOT / name)
+    result = played(name)
     expected = ROOT / name / "log.expect"
     if WRITE:
         expected.write_text(result.text, encoding="utf-8")
@@ -89,3 +87,17 @@ def test_a_server_called_left_behind_must_be_left_behind() -> None:
     """Otherwise a scenario could excuse what does not need an excuse, and hide the next one that does."""
     result = play('hosts c1 c2 c3\nservers web1 on c1\nleft-behind web1 because "I think so"\nuntil 30')
     assert [violation.invariant for violation in result.violations] == ["scenario"]
+
+
+def test_what_is_broken_on_purpose_must_really_be_broken() -> None:
+    """Else a story could excuse an invariant for good, and hide the day on which it is broken for another reason."""
+    result = play('hosts c1 c2 c3\nservers web1 on c1\non-purpose S1 because "I think so"\nuntil 30')
+    assert [violation.invariant for violation in result.violations] == ["scenario"]
+
+
+def test_a_server_that_will_be_created_can_be_named_by_later_lines() -> None:
+    """And one whose creation was refused is answered as Nova answers, in the story."""
+    events = "20 fail api\n21 create new1\n25 restore api\n26 owner stop new1\n27 create new2\n50 owner stop new2"
+    result = play(f"hosts c1 c2 c3\n{events}\nuntil 90")
+    assert "is refused: 404" in result.text
+    assert "server new2: runs nowhere; Nova: stopped on c1" in result.text

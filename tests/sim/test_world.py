@@ -14,6 +14,7 @@ from hanode.sim.world import (
     ApiError,
     ApiFault,
     BmcMode,
+    Condition,
     Domain,
     Down,
     Effect,
@@ -66,12 +67,16 @@ def test_the_world_goes_on_whatever_happens(seed: int) -> None:
     requests: tuple[Callable[[str], object], ...] = (
         world.nova.evacuate, world.nova.start, world.nova.stop, world.nova.delete, world.nova.lock,
         lambda instance_id: world.nova.reset_state(instance_id, "error"),
+        lambda instance_id: world.moves.live_migrate(instance_id, dice.choice(list(world.hosts))),
+        lambda instance_id: world.moves.migrate(instance_id, dice.choice(list(world.hosts)), dice.choice(("migration", "resize"))),
+        world.moves.confirm, world.moves.revert,
     )
     for _ in range(200):
         host, part = dice.choice(list(world.hosts)), dice.choice(list(Part))
         happen: Callable[[str], None] = getattr(world.hosts, dice.choice(HAPPENINGS))
         happen(host)
         dice.choice((world.control.fail, world.control.restore, world.control.restore))(part)
+        world.storage.become("nfs-a", dice.choice(list(Condition)))
         world.bmcs[host].misbehave(dice.choice(list(BmcMode)), seconds=5, acts_on=dice.choice(list(world.hosts)))
         for command in (world.bmcs[host].power_off, world.bmcs[host].power_on):
             with contextlib.suppress(ApiError, Hang, Down):

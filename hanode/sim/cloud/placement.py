@@ -31,6 +31,9 @@ class PlacementApi:
         )
 
     def answer(self, request: Request) -> Response:
+        if request.path == "/":
+            return Response(200, {"versions": [{"id": "v1.0", "status": "CURRENT", "min_version": "1.0", "max_version": "1.39",
+                                                "links": [{"rel": "self", "href": ""}]}]})
         self._keystone.require_token(request)
         return find(self._routes, request)
 

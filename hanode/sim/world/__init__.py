@@ -28,6 +28,8 @@ Rooms (each a module of this package)
                     reset_state, delete; allocations, inventories, usages and room, each of a provider_id
     world.migrations Migrations: .rows (every MigrationRow, oldest first), .add(...), .set_status(...)
     world.placement Placement: allocations by instance and host, read without faults
+    world.storage   Storage: become(domain, Condition.HANGS | FAILS | WORKS)
+    world.moves     Moves: create, live_migrate, migrate (cold, or resize), confirm, revert: requests like those of world.nova
     world.control   ControlPlane: fail(Part.RABBIT) / restore(Part.RABBIT) for RABBIT, CONDUCTOR, SCHEDULER, CELL, API, PLACEMENT;
                     inject(ApiFault(call, answer, effect, times, delay_s)); .delay_s after each request: how long the answer takes
 
@@ -37,11 +39,12 @@ Errors of the API: `ApiError` is an HTTP answer; `Hang` was delivered and is nev
 from hanode.sim.world.bmc import Bmc, BmcMode
 from hanode.sim.world.control import Answer, ApiError, ApiFault, ControlPlane, Down, Effect, Hang, Part
 from hanode.sim.world.disks import Disk, Disks, Writer
-from hanode.sim.world.hosts import ComputeHost, Domain, Guest, Hosts, Kernel, Process
+from hanode.sim.world.hosts import VOLUMES, ComputeHost, Domain, Guest, Hosts, Kernel, Process
 from hanode.sim.world.migrations import MigrationRow, Migrations
 from hanode.sim.world.nova import Nova
 from hanode.sim.world.placement import Inventory, Placement
-from hanode.sim.world.servers import ActionEvent, Server, ServerAction, Servers
+from hanode.sim.world.servers import ActionEvent, Server, ServerAction, ServerGroup, Servers
+from hanode.sim.world.storage import Condition
 from hanode.sim.world.timeline import Event, Timeline, stamp
 from hanode.sim.world.world import Timings, World
 
@@ -49,8 +52,8 @@ __all__ = [
     "World", "Timings", "Event", "Timeline", "stamp",
     "ComputeHost", "Hosts", "Domain", "Guest", "Inventory", "Kernel", "Process",
     "Bmc", "BmcMode",
-    "Disk", "Disks", "Writer",
-    "Server", "ServerAction", "ActionEvent", "Servers",
+    "Disk", "Disks", "Writer", "Condition", "VOLUMES",
+    "Server", "ServerAction", "ServerGroup", "ActionEvent", "Servers",
     "Nova", "MigrationRow", "Migrations", "Placement",
     "ControlPlane", "Part", "ApiFault", "Answer", "Effect", "ApiError", "Hang", "Down",
 ]

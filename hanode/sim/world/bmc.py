@@ -64,11 +64,17 @@ class Bmc:
             return Power.OTHER
         if self.mode is BmcMode.LIES_OFF and self._claims_off:
             return Power.OFF
-        return Power.ON if self._world.hosts[self.acts_on].powered else Power.OFF
+        return Power.ON if self._is_on() else Power.OFF
+
+    def _is_on(self) -> bool:
+        return self._world.hosts[self.acts_on].powered
+
+    def _has_current(self) -> bool:
+        return self._world.hosts[self.host].mains
 
     def _listen(self) -> None:
         """Every call ends here when the device is dead or does not like us."""
-        if self.mode is BmcMode.SILENT or not self._world.hosts[self.host].mains:
+        if self.mode is BmcMode.SILENT or not self._has_current():
             raise Down(f"the power device of {self.host} cannot be reached")
         if self.mode is BmcMode.LOCKED_OUT:
             raise ApiError(401, f"the power device of {self.host} refuses the login")
@@ -104,9 +110,35 @@ class Bmc:
             if order != self._order:
                 return
             self._powering_off = False
-            if to == "off":
-                self._world.hosts.power_off(self.acts_on, f"the power device of {self.host}")
-            else:
-                self._world.hosts.power_on(self.acts_on, f"the power device of {self.host}")
+            self._switch(to)
 
         self._world.after((timings.off_s if to == "off" else timings.on_s) + extra_s, act, f"power {to} {self.host}")
+
+    def _switch(self, to: str) -> None:
+        if to == "off":
+            self._world.hosts.power_off(self.acts_on, f"the power device of {self.host}")
+        else:
+            self._world.hosts.power_on(self.acts_on, f"the power device of {self.host}")
+
+
+class Outlet(Bmc):
+    """One of the outlets that feed a host: the host loses its mains when the last of them is off, and its BMC with it."""
+
+    def __init__(self, world: World, host: str, siblings: list[Outlet]) -> None:
+        super().__init__(world, host)
+        self.feeds = True
+        self._siblings = siblings
+        siblings.append(self)
+
+    def _is_on(self) -> bool:
+        return self.feeds
+
+    def _has_current(self) -> bool:
+        return True
+
+    def _switch(self, to: str) -> None:
+        self.feeds = to == "on"
+        if not any(outlet.feeds for outlet in self._siblings):
+            self._world.hosts.cut_mains(self.acts_on)
+        elif self.feeds and not self._world.hosts[self.acts_on].mains:
+            self._world.hosts.restore_mains(self.acts_on, powers_on=True)

@@ -17,7 +17,7 @@ class Compute:
         self._world = world
 
     def start(self, name: str, server: Server, action: ServerAction) -> Iterator[Pause]:
-        yield Pause(self._world.timings.start_s)
+        yield Pause(self._world.timings.start_s, needs=self._world.hosts.domains_of(name, server))
         error = self._cannot_start(name, server)
         if not error:
             self._world.hosts.start_guest(name, server)
@@ -30,9 +30,7 @@ class Compute:
         host = self._world.hosts[name]
         if server.instance_id not in host.guests or server.host != name:
             return "InstanceNotFound"
-        disks = self._world.disks
-        missing = [d for d in self._world.hosts.domains_of(name, server) if not disks.exists(d, server.instance_id)]
-        return f"DiskNotFound in {missing[0]}" if missing else ""
+        return self._world.storage.problem(name, server)
 
     def stop(self, name: str, server: Server, action: ServerAction) -> Iterator[Pause]:
         yield Pause(self._world.timings.stop_s)

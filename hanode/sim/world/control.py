@@ -76,6 +76,7 @@ class ControlPlane:
     world: World
     delay_s: float = 0.0  # how long the answer to the last request takes, for whoever models the caller's timeout
     no_valid_host: set[str] = field(default_factory=set)  # instance ids that the scheduler places nowhere
+    refuses_evacuation: dict[str, str] = field(default_factory=dict)  # instance id -> why nova-api says 400 (vTPM, a share)
     _failed: set[Part] = field(default_factory=set)
     _faults: list[ApiFault] = field(default_factory=list)
     _casts: list[tuple[Callable[[], None], str]] = field(default_factory=list)

@@ -53,6 +53,11 @@ class Disks:
     def of_instance(self, instance_id: str) -> tuple[Disk, ...]:
         return tuple(disk for disk in self.all() if disk.instance_id == instance_id)
 
+    def newest(self, instance_id: str, besides: str) -> Disk | None:
+        """The one that was written last, or born last when none was; `besides` a domain that does not count."""
+        disks = [disk for disk in self.of_instance(instance_id) if disk.domain != besides and disk.births]
+        return max(disks, key=lambda disk: (max((w.from_s for w in disk.writers), default=-1.0), disk.births[-1].time_s), default=None)
+
     def exists(self, domain: str, instance_id: str) -> bool:
         disk = self._by_id.get(f"{domain}/{instance_id}")
         return disk is not None and not disk.destroyed

@@ -80,29 +80,12 @@ class Evacuation:
             self._force(Job(server, row, action, target, call))
 
     def _schedule(self, job: Job) -> None:
-        chosen = self._choose(job)
+        chosen = self._world.scheduler.choose(job.server, ignored=job.row.source, asked=job.target)
         if chosen is None:
             job.server.vm_state, job.server.task_state = "error", None
             self._refuse(job, "NoValidHost")
             return
         self._send(Job(job.server, job.row, job.action, chosen, job.call))
-
-    def _choose(self, job: Job) -> str | None:
-        """The asked-for target if the scheduler likes it, or the best of all."""
-        hosts = self._world.hosts
-        names = [job.target] if job.target else sorted(hosts, key=lambda n: (-self._world.placement.room(n)["MEMORY_MB"], n))
-        return next((name for name in names if self._is_valid(hosts[name], job)), None)
-
-    def _is_valid(self, host: ComputeHost, job: Job) -> bool:
-        server = job.server
-        return (
-            server.instance_id not in self._world.control.no_valid_host
-            and host.name != job.row.source
-            and self._world.hosts.is_up(host.name)
-            and host.status == "enabled"
-            and server.pinned_zone in ("", host.zone)
-            and self._world.placement.fits(server.instance_id, host.name, server.resources)
-        )
 
     def _force(self, job: Job) -> None:
         """Scheduler bypassed: only Placement is asked; a failure leaves the server as it was."""
@@ -172,7 +155,11 @@ class Evacuation:
         self._swap(server, "rebuilding", "rebuild_block_device_mapping")
         yield Pause(timings.attach_s)
         self._swap(server, "rebuild_block_device_mapping", "rebuild_spawning")
-        yield Pause(timings.spawn_s, talks=False)  # the guest comes up without a word to the database
+        domains = hosts.domains_of(job.target, server)
+        yield Pause(timings.spawn_s, talks=False, needs=domains)  # the guest comes up without a word to the database
+        failure = self._world.storage.failure(job.target, server)
+        if failure:
+            raise RebuildFailed(failure)
         hosts.start_guest(job.target, server)
         yield Pause()
         self._swap(server, "rebuild_spawning", None)  # losing here leaves the guest running
@@ -192,6 +179,8 @@ class Evacuation:
         if job.target in self.claims_fail_on:
             raise ClaimFailed("ComputeResourcesUnavailable")
         job.row.target = job.target
+        if self._world.scheduler.late_violation(job.target, job.server):
+            raise RebuildFailed("GroupAffinityViolation")
         self._world.migrations.set_status(job.row, "pre-migrating", f"claimed by {job.target}")
 
     def _check_storage(self, job: Job) -> None:

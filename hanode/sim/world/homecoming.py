@@ -27,8 +27,10 @@ class Homecoming:
                 self._init_instance(host, server)
         self._world.hosts.start_finished(host.name)
         yield Pause(self._world.timings.sync_power_s)
-        for server in self._world.servers.on(host.name):
-            self._sync_power_state(host, server)
+        while True:
+            for server in self._world.servers.on(host.name):
+                self._sync_power_state(host, server)
+            yield Pause(self._world.timings.sync_every_s)
 
     def _destroy_evacuated(self, host: ComputeHost) -> frozenset[str]:
         """Accepted and pre-migrating records count as well as done ones, and only one record per instance is seen."""
@@ -59,8 +61,11 @@ class Homecoming:
                 self._world.hosts.destroy_guest(host.name, instance_id, "deleted meanwhile")
 
     def _init_instance(self, host: ComputeHost, server: Server) -> None:
-        if server.vm_state in ("active", "stopped") and (server.task_state or "").startswith("rebuil"):
+        interrupted = server.vm_state in ("active", "stopped") and (server.task_state or "").startswith("rebuil")
+        if interrupted or server.vm_state == "building":
             server.vm_state, server.task_state = "error", None
+        elif server.task_state == "migrating" and server.instance_id in host.guests:
+            server.task_state = None  # the record stays as it is
         elif server.vm_state == "active" and host.resumes_guests and server.instance_id in host.guests:
             self._world.hosts.start_guest(host.name, server)
 
@@ -69,6 +74,8 @@ class Homecoming:
         guest = host.guests.get(server.instance_id)
         if guest is None or server.task_state is not None:
             return
+        if server.vm_state in ("active", "stopped", "error") and server.power_state in ("running", "shutdown"):
+            server.power_state = "running" if guest.running else "shutdown"
         if server.vm_state == "active" and not guest.running:
             self._world.nova.note_action(server, "stop", user=None)
             server.vm_state, server.power_state = "stopped", "shutdown"

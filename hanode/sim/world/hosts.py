@@ -54,6 +54,7 @@ class Guest:
 
     instance_id: str
     running: bool = False
+    ran: bool = False  # when its host last went dark
 
 
 @dataclass
@@ -61,11 +62,12 @@ class ComputeHost:
     name: str
     host_ip: str
     domain: Domain
-    kind: str = "QEMU"
+    kind: str = "QEMU"  # "": it has a service and no compute node
     zone: str = "nova"
     inventories: dict[str, Inventory] = field(default_factory=dict)
     resumes_guests: bool = False  # resume_guests_state_on_host_boot
     starts_agent: bool = True  # nova-compute starts at boot
+    libvirt_guests: bool = False  # starts what ran before at boot, without asking Nova
 
     powered: bool = True
     mains: bool = True  # without it the power device is dead too
@@ -82,16 +84,18 @@ class ComputeHost:
     beat_s: float = 0.0  # last heartbeat that reached the database
     beating_since_s: float = 0.0  # first of the unbroken row of heartbeats that the last one belongs to
 
+    listed: bool = True  # os-services knows it
+    registrations: int = 1  # so often it has registered itself, each time as another service
     ready: bool = True  # nova-compute has finished its start: it beats and consumes messages
     process: int = 1  # which nova-compute process: work of an older one is dead
     boots: int = 0
     guests: dict[str, Guest] = field(default_factory=dict)
-    mailbox: list[tuple[float, Callable[[], None]]] = field(default_factory=list)  # messages in its queue of the broker
+    mailbox: list[Callable[[], None]] = field(default_factory=list)  # messages in its queue of the broker
     paused: list[Callable[[], None]] = field(default_factory=list)  # steps of its process that wait for it to move again
 
     @property
     def service_id(self) -> str:
-        return uuid_of("service", self.name)
+        return uuid_of("service", self.name if self.registrations == 1 else f"{self.name} #{self.registrations}")
 
     @property
     def provider_id(self) -> str:
@@ -175,9 +179,17 @@ class Hosts:
         self._end_process(host)
         if not host.lives:
             return
+        if not host.listed:  # a nova-compute without a service makes itself a new one
+            host.listed, host.registrations = True, host.registrations + 1
+            host.status, host.disabled_reason, host.forced_down = "enabled", "", False
         host.agent = Process.RUNNING
         self._note(name, "compute-started", "nova-compute starts")
         self.run(name, self.world.homecoming.start(host), f"start of nova-compute on {name}")
+
+    def delete_service(self, name: str) -> None:
+        """As `nova-manage cell_v2 delete_host` does: its row in os-services is gone."""
+        self[name].listed = False
+        self._note(name, "service-deleted", "os-services does not show it any more")
 
     # ---------------------------------------------------------------- kernel and power
 
@@ -242,14 +254,22 @@ class Hosts:
             if host.powered and host.kernel is Kernel.BOOTING and host.boots == boot:
                 host.kernel = Kernel.RUNNING
                 self._note(host.name, "booted", "the host has booted; its guests are off")
+                self._start_by_libvirt(host)
                 if host.starts_agent:
                     self.start_compute(host.name)
 
         self.world.after(self.world.timings.boot_s, booted, f"boot of {host.name}")
 
+    def _start_by_libvirt(self, host: ComputeHost) -> None:
+        for instance_id, guest in sorted(host.guests.items()):
+            server = self.world.servers.by_id[instance_id]
+            if host.libvirt_guests and guest.ran and not self.world.storage.problem(host.name, server):
+                self.start_guest(host.name, server)
+
     def _go_dark(self, host: ComputeHost, why: str) -> None:
         self._end_process(host)
-        for instance_id in sorted(host.guests):
+        for instance_id, guest in sorted(host.guests.items()):
+            guest.ran = guest.running
             self.stop_guest(host.name, instance_id, why)
 
     def _end_process(self, host: ComputeHost) -> None:
@@ -301,8 +321,8 @@ class Hosts:
             host.beat_s = host.updated_s = now_s
 
     def cast(self, name: str, call: Callable[[], None]) -> None:
-        """A message to a nova-compute; it waits in the broker until somebody consumes it or it is too old."""
-        self[name].mailbox.append((self.world.now_s, call))
+        """A message to a nova-compute; it waits in the broker until somebody consumes it, be it days later."""
+        self[name].mailbox.append(call)
         self._wake(name)
 
     def run(self, name: str, steps: Iterator[Pause], label: str) -> None:
@@ -327,9 +347,8 @@ class Hosts:
                 resume()
         if host.ready and self.talks(name):
             messages, host.mailbox = host.mailbox, []
-            for sent_s, call in messages:
-                if self.world.now_s - sent_s <= self.world.timings.message_ttl_s:
-                    call()
+            for call in messages:
+                call()
 
     # ---------------------------------------------------------------- guests
 
@@ -343,8 +362,7 @@ class Hosts:
         self.world.boots += 1
         elsewhere = self.world.disks.other_writers(server.instance_id, name)
         for domain in self.domains_of(name, server):
-            if not self.world.disks.exists(domain, server.instance_id):
-                self._bear(domain, name, server)
+            self._find_disk(domain, name, server)
             self.world.disks.open_writer(domain, server.instance_id, Writer(name, self.world.boots, now_s))
         self._note(name, "guest-start", f"{server.name} runs on {name}", instance=server.instance_id)
         if elsewhere:
@@ -356,13 +374,15 @@ class Hosts:
         local = (self[name].disk_domain,) if server.has_local_disk else ()
         return (*local, VOLUMES) if server.has_volume else local
 
-    def _bear(self, domain: str, name: str, server: Server) -> None:
-        lost = [disk for disk in self.world.disks.of_instance(server.instance_id) if disk.births and disk.domain != VOLUMES]
-        source = "volume" if domain == VOLUMES else "image"
-        self.world.disks.bear(domain, server.instance_id, Birth(self.world.now_s, name, source))
-        if lost and domain != VOLUMES:
-            self._note(name, "data-loss", f"{server.name} gets a new disk in {domain}, its data stay in {lost[-1].domain}",
-                       instance=server.instance_id, domain=domain)
+    def _find_disk(self, domain: str, name: str, server: Server) -> None:
+        """A disk that is found may be an old copy; its data are where it was written last."""
+        found = self.world.disks.exists(domain, server.instance_id)
+        data = self.world.disks.newest(server.instance_id, besides=VOLUMES)
+        if not found:
+            self.world.disks.bear(domain, server.instance_id, Birth(self.world.now_s, name, "volume" if domain == VOLUMES else "image"))
+        if domain != VOLUMES and data is not None and (not found or data.domain != domain):
+            self._note(name, "data-loss", f"{server.name} gets {'an old' if found else 'a new'} disk in {domain}, its data stay in"
+                                          f" {data.domain}", instance=server.instance_id, domain=domain)
 
     def stop_guest(self, name: str, instance_id: str, why: str) -> None:
         guest = self[name].guests.get(instance_id)

@@ -78,11 +78,22 @@ class Server:
         )
 
 
+@dataclass(frozen=True)
+class ServerGroup:
+    name: str
+    policy: str  # "affinity" | "anti-affinity", both hard
+    members: frozenset[str]
+
+
 class Servers:
     """Every server there ever was; a deleted one stays as evidence."""
 
     def __init__(self) -> None:
         self.by_id: dict[str, Server] = {}
+        self.groups: list[ServerGroup] = []
+
+    def group_of(self, instance_id: str) -> ServerGroup | None:
+        return next((group for group in self.groups if instance_id in group.members), None)
 
     def live(self) -> tuple[Server, ...]:
         return tuple(self.by_id[key] for key in sorted(self.by_id) if not self.by_id[key].deleted)
@@ -91,8 +102,11 @@ class Servers:
         return tuple(server for server in self.live() if server.host == host)
 
     def named(self, name: str) -> Server:
-        """The server of that name (names are unique in a world)."""
-        return next(server for server in self.by_id.values() if server.name == name)
+        """The server of that name (names are unique in a world), or the API's 404."""
+        found = next((server for server in self.by_id.values() if server.name == name), None)
+        if found is None:
+            raise ApiError(404, f"Instance {name} could not be found")
+        return found
 
     def get(self, instance_id: str) -> Server:
         """The live server, or the API's 404."""

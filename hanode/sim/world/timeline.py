@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 EPOCH = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -25,6 +26,7 @@ class Event:
         return f"{self.time_s:.3f} {self.kind} {self.subject}: {self.text}{facts}"
 
 
+@lru_cache(maxsize=256)  # every reading of every clock asks for it, mostly of the same moment
 def stamp(time_s: float) -> str:
     """A moment of the world as Nova writes it: UTC, fixed width, so that texts sort as times do."""
     return (EPOCH + timedelta(seconds=time_s)).strftime("%Y-%m-%dT%H:%M:%S.%f")

@@ -1,7 +1,8 @@
 """How does work go on inside a nova-compute process that may die, freeze or lose its messages at any step?
 
 A piece of work is a generator: it yields a `Pause` before each step. It dies silently with its process, stands still
-while the process or the host is frozen, and before a step that reports to the database also while messages do not flow.
+while the process, the host or the storage it needs is frozen, and before a step that reports to the database also while
+messages do not flow.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Pause:
 
     delay_s: float = 0.0
     talks: bool = True
+    needs: tuple[str, ...] = ()  # storage domains that the step waits for
 
 
 class Work:
@@ -47,4 +49,6 @@ class Work:
             self._host.paused.append(self.resume)
 
     def _ready(self) -> bool:
+        if self._hosts.world.storage.hangs(self._pause.needs):
+            return False
         return self._hosts.talks(self._host.name) if self._pause.talks else self._host.agent_runs

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from hanode.core.model import Aggregate
-from hanode.sim.world.bmc import Bmc
+from hanode.core.policy import FenceLevel, FencePlan
+from hanode.sim.world.bmc import Bmc, Outlet
 from hanode.sim.world.compute import Compute
 from hanode.sim.world.control import ControlPlane
 from hanode.sim.world.disks import Birth, Disks
@@ -15,9 +16,12 @@ from hanode.sim.world.evacuation import Evacuation
 from hanode.sim.world.homecoming import Homecoming
 from hanode.sim.world.hosts import ComputeHost, Domain, Guest, Hosts, uuid_of
 from hanode.sim.world.migrations import Migrations
+from hanode.sim.world.moves import Moves
 from hanode.sim.world.nova import Nova
 from hanode.sim.world.placement import Inventory, Placement
+from hanode.sim.world.scheduler import Scheduler
 from hanode.sim.world.servers import Server, Servers
+from hanode.sim.world.storage import Storage
 from hanode.sim.world.timeline import Event, Timeline, stamp
 
 
@@ -28,10 +32,10 @@ class Timings:
     report_interval_s: float = 10.0
     service_down_time_s: float = 60.0
     rpc_timeout_s: float = 60.0
-    message_ttl_s: float = 1800.0  # a message that nobody consumes
     boot_s: float = 60.0
     agent_start_s: float = 5.0
     sync_power_s: float = 30.0  # from the start of nova-compute to its first look at power states
+    sync_every_s: float = 600.0  # from one such look to the next
     off_s: float = 3.0
     on_s: float = 3.0
     start_s: float = 3.0
@@ -41,6 +45,7 @@ class Timings:
     attach_s: float = 1.0
     spawn_s: float = 5.0
     finish_s: float = 0.5
+    copy_s: float = 20.0  # the memory of a live migration
     rebuild_slots: int = 10  # rebuilds that one target works on at a time; the others queue there
 
 
@@ -63,15 +68,20 @@ class World:
         self.boots = 0  # guest starts so far
         self.servers = Servers()
         self.disks = Disks()
+        self.storage = Storage(self)
         self.hosts = Hosts(self)
         self.bmcs: dict[str, Bmc] = {}
+        self.by_hand: dict[str, str] = {}  # host -> what a person is told to do
+        self.further_levels: dict[str, list[list[Bmc]]] = {}  # host -> the devices of its second and later fencing levels
         self.control = ControlPlane(self)
         self.placement = Placement(self)
+        self.scheduler = Scheduler(self)
         self.migrations = Migrations(self)
         self.evacuation = Evacuation(self)
         self.homecoming = Homecoming(self)
         self.compute = Compute(self)
         self.nova = Nova(self)
+        self.moves = Moves(self)
 
     # ---------------------------------------------------------------- time
 
@@ -106,15 +116,34 @@ class World:
     def add_host(
         self, name: str, domain: Domain | None = None, zone: str = "nova", kind: str = "QEMU", host_ip: str = "",
         inventories: Mapping[str, Inventory] = ROOMY, resumes_guests: bool = False, starts_agent: bool = True,
+        libvirt_guests: bool = False,
     ) -> ComputeHost:
         """A host that is up, with a power device. Its heartbeats have a phase of their own, by the seed."""
         host = ComputeHost(
             name, host_ip or f"192.0.2.{len(self.hosts.by_name) % 250 + 1}", domain or Domain("ceph-a", "rbd"), kind, zone,
-            dict(inventories), resumes_guests, starts_agent,
+            dict(inventories), resumes_guests, starts_agent, libvirt_guests,
         )
         self.hosts.add(host, phase_s=self.random.uniform(0.0, self.timings.report_interval_s))
         self.bmcs[name] = Bmc(self, name)
         return host
+
+    def add_level(self, host: str, devices: int, outlets: bool) -> None:
+        """One more fencing level: further BMCs, or the outlets that feed the host."""
+        siblings: list[Outlet] = []
+        level = [Outlet(self, host, siblings) if outlets else Bmc(self, host) for _ in range(devices)]
+        self.further_levels.setdefault(host, []).append(level)
+
+    def level(self, host: str, number: int) -> list[Bmc]:
+        """The power devices of one fencing level, the first being 1."""
+        return [[self.bmcs[host]], *self.further_levels.get(host, [])][number - 1]
+
+    def fence_plans(self) -> Mapping[str, FencePlan]:
+        """As fencing.yaml would say it, of the hosts with more than one level, or with none but a person."""
+        by_hand = {host: FencePlan((), text) for host, text in sorted(self.by_hand.items())}
+        return by_hand | {
+            host: FencePlan((FenceLevel(), *(FenceLevel(outlets=isinstance(level[0], Outlet)) for level in levels)))
+            for host, levels in sorted(self.further_levels.items())
+        }
 
     def add_aggregate(self, name: str, hosts: Iterable[str], metadata: Mapping[str, str] | None = None) -> None:
         self.nova.add_aggregate(Aggregate(name, frozenset(hosts), dict(metadata or {})))

@@ -1,0 +1,85 @@
+"""What do people do while hosts fail? The part of the fuzzer's table that is about users, administrators and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from random import Random
+
+from hanode.core.commands import VERBS
+from hanode.sim.fuzz_plan import HOSTS, Fault, Lines, Plan, after
+
+
+def _owners(rng: Random, plan: Plan) -> Lines:
+    """Users do with their servers what they like, in the middle of it."""
+    lines = []
+    for _ in range(rng.randint(2, 6)):
+        wish, server = rng.choice(("delete", "start", "stop", "lock", "unlock")), plan.server(rng)
+        lines.append((plan.moment(rng), f"owner {wish} {server}"))
+    return lines
+
+
+def _creates(rng: Random, plan: Plan) -> Lines:
+    """Users create servers while hosts fail."""
+    names = [f"new{number}" for number in range(1, rng.randint(2, 5))]
+    return [(plan.moment(rng), f"create {name} on={rng.choice(HOSTS)}") for name in names]
+
+
+def _moves(rng: Random, plan: Plan) -> Lines:
+    """Users resize and administrators migrate servers while hosts fail; where those end is not hanode's to say."""
+    lines: Lines = []
+    for _ in range(rng.randint(1, 4)):
+        server, at_s = plan.server(rng), plan.moment(rng)
+        target = rng.choice([host for host in HOSTS if host != plan.homes[server]])
+        plan.excuse([server], "was moved by its owner or an administrator")
+        what = rng.choice(("resize", "cold-migrate", "live-migrate"))
+        lines.append((at_s, f"{what} {server} to {target}"))
+        if what != "live-migrate" and rng.random() < 0.7:
+            lines.append((after(rng, at_s + 10.0, 120.0), f"{rng.choice(('confirm', 'revert'))}-resize {server}"))
+    return lines
+
+
+def _operator(rng: Random, plan: Plan) -> Lines:
+    """An operator types anything of any host, at any moment."""
+    return [(plan.moment(rng), f'operator {rng.choice(sorted(VERBS))} {plan.host(rng)} "let us see"') for _ in range(rng.randint(1, 4))]
+
+
+def _confirms(rng: Random, plan: Plan) -> Lines:
+    """An operator says that a host is dead, rightly or not."""
+    if not plan.blows:
+        return []
+    at_s, host = rng.choice(plan.blows)
+    return [(after(rng, at_s + 60.0, 240.0), f'operator confirm-fenced {host} "I have looked"')]
+
+
+def _releases(rng: Random, plan: Plan) -> Lines:
+    """An operator wants a failed host back, too soon or not."""
+    if not plan.blows:
+        return []
+    at_s, host = rng.choice(plan.blows)
+    return [(after(rng, at_s + 20.0, 300.0), f'operator release {host} "it is repaired"')]
+
+
+def _admin(rng: Random, plan: Plan) -> Lines:
+    """An administrator disables, enables or forces down a service behind hanode's back."""
+    host = plan.host(rng)
+    plan.excuse(plan.on(host), "an administrator took its host out of hanode's hands")
+    return [(plan.moment(rng), rng.choice((f"admin-disables {host} maintenance", f"admin-enables {host}", f"admin-forces-down {host}")))]
+
+
+def _live_migration(rng: Random, plan: Plan) -> Lines:
+    """A server is being moved by hand when its host fails."""
+    server, at_s = plan.server(rng), plan.moment(rng)
+    target = rng.choice([host for host in HOSTS if host != plan.homes[server]])
+    return [(at_s, f"live-migration {server} to {target}"), (after(rng, at_s, 200.0), f"live-migration-ends {server} error")]
+
+
+PEOPLE: Mapping[str, Fault] = {
+    "owners": _owners,
+    "creates": _creates,
+    "moves": _moves,
+    "operator": _operator,
+    "confirms": _confirms,
+    "releases": _releases,
+    "admin": _admin,
+    "live-migration": _live_migration,
+}

@@ -1,0 +1,82 @@
+"""Did a leader act against what it knew at that moment? Judged from what each tick had read, never from what it made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hanode.core.decisions import Verdict
+from hanode.core.lifecycle import HostState
+from hanode.core.model import Action, ActionKind, HostRecovery
+from hanode.sim.evidence import Evidence, Tick, Violation
+
+NEWS_S = 15.0
+"""A reading no older than this was known to the tick as news."""
+
+TROUBLED = frozenset({HostState.FENCING, HostState.NEEDS_OPERATOR, HostState.FENCED})
+
+
+def acted_on_what_it_knew(evidence: Evidence) -> Iterator[Violation]:
+    """S2 and S4: no person is believed, and no host told off, against a sign of life that was seen; and nobody shoots in a storm."""
+    for index, tick in enumerate(evidence.ticks):
+        for answer in tick.decisions.answers:
+            sign = _sign_of_life(answer.command.host, tick, evidence) if answer.accepted else ""
+            if answer.command.verb == "confirm-fenced" and sign:
+                yield Violation("S2", tick.time_s, f"{answer.command.host} is taken for dead on a person's word although {sign}")
+        for action in tick.decisions.actions:
+            if action.kind is ActionKind.POWER_OFF:
+                yield from _shot_rightly(action, tick, evidence.ticks[: index + 1], evidence)
+
+
+def _shot_rightly(action: Action, tick: Tick, so_far: Sequence[Tick], evidence: Evidence) -> Iterator[Violation]:
+    host, sign = action.host, _sign_of_life(action.host, tick, evidence)
+    if sign and host not in evidence.may_be_fenced_alive and not was_fenced(host, tick.time_s, so_far):
+        yield Violation("S4", tick.time_s, f"{tick.node} decides to tell {host} off although {sign}")
+    troubled = sorted(_troubled(tick, so_far))
+    protected = sum(1 for judgement in tick.decisions.verdicts.values() if judgement.verdict is not Verdict.EXEMPT)
+    named = f"named/{host}" in tick.decisions.timers.waits
+    if len(troubled) > evidence.policy.brake_limit(protected) and not named:
+        yield Violation("S4", tick.time_s, f"{tick.node} decides to tell {host} off while {', '.join(troubled)} are suspect or being"
+                                           f" fenced, which looks like something else than dead hosts")
+
+
+def _sign_of_life(host: str, tick: Tick, evidence: Evidence) -> str:
+    """What the newest readings said, in words; empty when they were silent."""
+    timers = tick.decisions.timers
+    now_s = max((beat.looked_s or beat.seen_s for beat in timers.beats.values()), default=0.0)
+    probe, beat = timers.probe.get(host), timers.beats.get(host)
+    if probe and probe.value == "answers" and now_s - probe.last_s <= NEWS_S:
+        return "it answers the probe"
+    if beat and beat.moved and now_s - beat.seen_s < evidence.policy.suspect_after_s:
+        return f"its service reported {now_s - beat.seen_s:.0f} s ago"
+    return ""
+
+
+def _troubled(tick: Tick, so_far: Sequence[Tick]) -> Iterator[str]:
+    for host, judgement in tick.decisions.verdicts.items():
+        record = latest_record(host, tick.time_s, so_far)
+        silent = judgement.verdict in {Verdict.SUSPECT, Verdict.FAILED} and (record is None or record.state is HostState.SUSPECT)
+        if silent or (record is not None and record.state in TROUBLED):
+            yield host
+
+
+# --------------------------------------------------------------------------- records as they were
+
+
+def latest_record(host: str, time_s: float, ticks: Sequence[Tick]) -> HostRecovery | None:
+    """The record of the host as the ticks up to then left it."""
+    latest: HostRecovery | None = None
+    for tick in ticks:
+        if tick.time_s > time_s:
+            break
+        ended = {closed.record.host for closed in tick.decisions.closes} | set(tick.decisions.forgets)
+        latest = None if host in ended else latest
+        latest = next((written for written in tick.decisions.writes if written.host == host), latest)
+    return latest
+
+
+def was_fenced(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
+    """Past the point of no return a host that shows life is fenced again."""
+    record = latest_record(host, time_s, ticks)
+    incident = record.incident if record else ""
+    return any(written.state is HostState.FENCED for tick in ticks if tick.time_s <= time_s
+               for written in tick.decisions.writes if written.host == host and written.incident == incident)

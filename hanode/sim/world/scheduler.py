@@ -1,0 +1,50 @@
+"""Which host does nova-scheduler choose for a server, and why none?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hanode.sim.world.hosts import ComputeHost
+    from hanode.sim.world.servers import Server
+    from hanode.sim.world.world import World
+
+
+class Scheduler:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def choose(self, server: Server, ignored: str, asked: str = "") -> str | None:
+        """The asked-for host if the scheduler likes it, or the best of all; never the ignored one."""
+        hosts = self._world.hosts
+        names = [asked] if asked else sorted(hosts, key=lambda name: (-self._world.placement.room(name)["MEMORY_MB"], name))
+        return next((name for name in names if name != ignored and self._likes(hosts[name], server)), None)
+
+    def _likes(self, host: ComputeHost, server: Server) -> bool:
+        return (
+            server.instance_id not in self._world.control.no_valid_host
+            and self._world.hosts.is_up(host.name)
+            and host.status == "enabled"
+            and server.pinned_zone in ("", host.zone)
+            and self._group_allows(host.name, server)
+            and self._world.placement.fits(server.instance_id, host.name, server.resources)
+        )
+
+    def _group_allows(self, host: str, server: Server) -> bool:
+        """The hosts of a group include the one that failed, and the server's own: hard affinity finds no other."""
+        group = self._world.servers.group_of(server.instance_id)
+        if group is None:
+            return True
+        used = [member.host for member in self._world.servers.live() if member.instance_id in group.members]
+        return host not in used if group.policy == "anti-affinity" else not used or host in used
+
+    def late_violation(self, host: str, server: Server) -> bool:
+        """What the target itself finds: members that are there, or on their way to it, be the scheduler asked or not."""
+        group = self._world.servers.group_of(server.instance_id)
+        if group is None:
+            return False
+        others = [member for member in self._world.servers.live() if member.instance_id in group.members - {server.instance_id}]
+        if group.policy == "affinity":
+            return bool(others) and all(member.host != host for member in others)
+        coming = {row.instance_id for row in self._world.migrations.rows if row.target == host and row.status == "pre-migrating"}
+        return any(member.host == host or member.instance_id in coming for member in others)

@@ -1,0 +1,160 @@
+"""What if a host were taken for dead too early, or shot too easily? Mutants of S2 and S4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from hanode.core import fence, judge, remember
+from hanode.core.decisions import Trace, Verdict
+from hanode.core.draft import Draft
+from hanode.core.judge import Evidence
+from hanode.core.model import HostRecovery, Power, Proof, ProofKind
+from tests.sim.mutants_base import always, caught, changed
+
+# --------------------------------------------------------------------------- S2: proven off
+
+
+@caught("S2", "host-panics")
+def evacuates_before_it_fences() -> Iterator[None]:
+    """Takes the verdict FAILED for a proof of death."""
+    with _believes_the_verdict():
+        yield
+
+
+@contextmanager
+def _believes_the_verdict() -> Iterator[None]:
+    def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+        fence.fenced(draft, record, Proof(ProofKind.DEVICE, "it is silent", draft.now.at))
+    with changed("core.decide.fencing", fencing), _looks_no_more():
+        yield
+
+
+@caught("S2", "fence-powering-off")
+def takes_powering_off_for_off() -> Iterator[None]:
+    """Believes a device that says that it is about to power off."""
+    said = remember._said
+    with changed("core.remember._said", lambda value: Power.OFF.value if value is Power.OTHER else said(value)):
+        yield
+
+
+@caught("S2", "fence-flapping")
+def believes_one_reading_of_off() -> Iterator[None]:
+    """Does not read the power a second time."""
+    with patch.object(Trace, "twice", always(True)):
+        yield
+
+
+@caught("S2", "fence-locked-out")
+def takes_silence_of_a_device_for_off() -> Iterator[None]:
+    """Believes that a host is off because its power device cannot be read."""
+    said = remember._said
+    with changed("core.remember._said", lambda value: Power.OFF.value if said(value) == "unknown" else said(value)):
+        yield
+
+
+@caught("S2", "fence-lies")
+def takes_an_accepted_off_for_off() -> Iterator[None]:
+    """Believes that a host is off because its power device has accepted the command."""
+    follow_off = fence._follow_off
+
+    def believing(draft: Draft, record: HostRecovery, *rest: Any) -> None:
+        follow_off(draft, record, *rest)
+        now = draft.records[record.host]
+        if "done" in now.offs:
+            fence.fenced(draft, now, Proof(ProofKind.DEVICE, "it has accepted", draft.now.at))
+    with changed("core.fence._follow_off", believing), _looks_no_more():
+        yield
+
+
+@caught("S2", "switched-on-between-batches")
+def looks_at_the_source_no_more() -> Iterator[None]:
+    """Posts by a proof from the beginning of the incident, whatever has become of the host since."""
+    with _looks_no_more():
+        yield
+
+
+@caught("S2", "confirmed-while-it-lives")
+def believes_a_person_against_signs_of_life() -> Iterator[None]:
+    """Accepts `confirm-fenced` for a host that answers."""
+    with patch.object(Evidence, "lives", False):
+        yield
+
+
+def _looks_no_more() -> AbstractContextManager[Any]:
+    """No reading of its power and no sign of life counts any more, once it is called proven dead."""
+    stack = ExitStack()
+    stack.enter_context(changed("core.evacuate._proof_is_fresh", always(True)))
+    for room in ("fence", "evacuate"):
+        stack.enter_context(changed(f"core.{room}.signs_of_life", always(None)))
+    return stack
+
+
+@caught("S1", "lives-after-the-off")
+def evacuates_what_it_cannot_see() -> Iterator[None]:
+    """Takes a host that is cut off for dead; its guests go on running there."""
+    with _believes_the_verdict():
+        yield
+
+
+# --------------------------------------------------------------------------- S4: not shot too easily
+
+
+@caught("S4", "storm")
+def has_no_brake() -> Iterator[None]:
+    """Never asks whether all hosts together look as if something else were wrong than these hosts."""
+    with changed("core.decide.brake", always(())):
+        yield
+
+
+@caught("S4", "switched-on-after-take-over")
+def does_not_ask_the_brake_before_an_off() -> Iterator[None]:
+    """Asks the brake when an incident begins, and not again before the off itself."""
+    with changed("core.fence.Draft.held", always(None)):
+        yield
+
+
+@caught("S4", "switched-on-after-take-over")
+def shoots_as_soon_as_it_is_in_office() -> Iterator[None]:
+    """Counts a silence of which it has not seen the beginning."""
+    with changed("core.brake._office", always(())):
+        yield
+
+
+@caught("S4", "agent-down")
+def shoots_a_host_that_answers() -> Iterator[None]:
+    """Takes a dead nova-compute for a dead host."""
+    rules = tuple(rule for rule in judge.RULES if rule is not judge._answering)
+
+    def silent(e: Evidence) -> Any:
+        return judge._no_sign_of_life(replace(e, probe=replace(e.probe, value="silent", count=2) if e.probe else None))
+    with changed("core.judge.RULES", (*rules, silent)), changed("core.fence._shows_life", always(False)):
+        yield
+
+
+@caught("S4", "approve-came-back")
+def does_not_judge_anew_before_an_off() -> Iterator[None]:
+    """Shoots by the verdict that opened the incident, although the host has come back since."""
+    shoot = fence._shoot
+    by_first = changed("core.fence._shoot", lambda draft, record, e, _: shoot(draft, record, e, Verdict.FAILED))
+    with by_first, changed("core.fence._shows_life", always(False)):
+        yield
+
+
+@caught("S4", "fencing-queue")
+def fences_as_many_as_there_are() -> Iterator[None]:
+    """Does not count how many hosts are being fenced already."""
+    shoot = fence._shoot
+
+    def at_once(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) -> None:
+        policy = draft.policy
+        draft.policy = replace(policy, max_fencing=1000)
+        try:
+            shoot(draft, record, e, verdict)
+        finally:
+            draft.policy = policy
+    with changed("core.fence._shoot", at_once):
+        yield

@@ -1,0 +1,65 @@
+"""What does each story of `tests/scenarios` come to? Played once per run of the tests, for everybody who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from hanode.core.lifecycle import HostState, InstanceState
+from hanode.core.model import HostRecovery
+from hanode.sim.evidence import Tick, Violation
+from hanode.sim.scenario import run
+
+ROOT = Path(__file__).parents[1] / "scenarios"
+STORIES = tuple(sorted(path.name for path in ROOT.iterdir() if (path / "scenario").exists()))
+
+HostStep = tuple[HostState, HostState]
+InstanceStep = tuple[InstanceState, InstanceState]
+
+
+@dataclass(frozen=True)
+class Played:
+    text: str
+    violations: tuple[Violation, ...]
+    host_steps: frozenset[HostStep]
+    instance_steps: frozenset[InstanceStep]
+
+
+@cache
+def played(name: str) -> Played:
+    result = run(ROOT / name)
+    ticks = result.simulation.story.ticks
+    return Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)))
+
+
+def _written(tick: Tick) -> Iterator[HostRecovery]:
+    yield from tick.decisions.writes
+    yield from (closed.record for closed in tick.decisions.closes)
+
+
+def _host_steps(ticks: Sequence[Tick]) -> Iterator[HostStep]:
+    """An incident begins and ends WATCHED, when no record is kept."""
+    now: dict[str, HostRecovery] = {}
+    for tick in ticks:
+        for record in tick.decisions.writes:
+            former = now.get(record.host)
+            same = former is not None and former.incident == record.incident
+            yield (former.state if former is not None and same else HostState.WATCHED), record.state
+            now[record.host] = record
+        ended = {closed.record.host for closed in tick.decisions.closes} | set(tick.decisions.forgets)
+        for host in sorted(ended - {record.host for record in tick.decisions.writes}):
+            if host in now:
+                yield now.pop(host).state, HostState.WATCHED
+
+
+def _instance_steps(ticks: Sequence[Tick]) -> Iterator[InstanceStep]:
+    now: dict[tuple[str, str], InstanceState] = {}
+    for tick in ticks:
+        for record in _written(tick):
+            for instance_id, entry in record.instances.items():
+                key = (record.incident, instance_id)
+                if key in now:
+                    yield now[key], entry.state
+                now[key] = entry.state
