@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,22 +29,25 @@ from hanode.adapters.executor import ThreadExecutor
 from hanode.adapters.fencing import config as fencing
 from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.journal import open_journal
+from hanode.adapters.journal.measured import MeasuredJournal
 from hanode.adapters.keystone import Credentials
 from hanode.adapters.leadership import open_leadership
 from hanode.adapters.openstack import OpenStackCloud
 from hanode.adapters.probes import Probes, ProbeSettings
 from hanode.adapters.systemd import Systemd
 from hanode.conf import build
-from hanode.core.decisions import Decisions, Level, Note, Verdict
-from hanode.core.lifecycle import HostState
-from hanode.core.model import Action, Outcome
+from hanode.core.decisions import Verdict
 from hanode.core.policy import Policy
 from hanode.engine import tick
 from hanode.engine.ledger import ForeignJournal, Ledger
-from hanode.engine.narrate import line_of_action, line_of_note, line_of_outcome
+from hanode.engine.measure import measure
+from hanode.engine.narrate import LogNarrator
 from hanode.engine.office import Office
 from hanode.errors import Ambiguous, ConfigError, HanodeError, Refused, Unreachable
-from hanode.ports import Probe
+from hanode.ports import Journal, Probe
+from hanode.web.door import Door
+from hanode.web.server import Web
+from hanode.web.site import Pulse
 
 LOG = logging.getLogger(__name__)
 
@@ -55,10 +58,10 @@ PATIENCE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 ACTS_END_S = 10.0
 
-TICK_GAP_S = 0.2
-"""Two ticks begin at least so far apart, however often the bell rings."""
+BREATH = 3.0
+"""A tick that took a moment is followed by a rest of three, however often the bell rings: a quarter of a processor at most."""
+LONGEST_BREATH_S = 0.5
 
-LEVELS: Mapping[Level, int] = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
 WRONG_CONFIGURATION = 2
 
 
@@ -72,6 +75,8 @@ class Engine(Protocol):
 
     @property
     def leads(self) -> bool: ...
+    @property
+    def ready(self) -> bool: ...
     def tick(self) -> float: ...
     def resign(self) -> None: ...
     def reload(self, policy: Policy) -> None: ...
@@ -83,6 +88,8 @@ class Parts:
     executor: ThreadExecutor
     devices: Devices
     policy: Policy
+    journal: Journal | None = None  # for those who only read
+    cloud: str = ""
 
 
 class Patiently(Protocol):
@@ -112,10 +119,12 @@ class _Stopped(Exception):
 
 
 class Daemon:
-    def __init__(self, settings: build.Settings, wire: Callable[[build.Settings, Patiently], Parts], systemd: Systemd) -> None:
+    def __init__(self, settings: build.Settings, wire: Callable[[build.Settings, Patiently], Parts], systemd: Systemd,
+                 web: Web | None = None) -> None:
         self._started_with = settings
         self._wire = wire
         self._systemd = systemd
+        self._web = web or Web()
         self._bell = Bell()
         self._pause = threading.Event()  # never set: a wait that signals do not cut short and that holds no lock
         self._stopping = False
@@ -149,6 +158,8 @@ class Daemon:
             return 0
         parts.engine.wake = self._bell.ring
         metrics.mode_is(parts.policy.mode)
+        if parts.journal is not None:
+            self._web.site.connect(parts.journal, parts.cloud)
         defect: HanodeError | None = None
         try:
             self._tick_until_stopped(parts)
@@ -171,15 +182,24 @@ class Daemon:
                 tell = self._systemd.ready
             began_s = time.monotonic()
             wait_s = parts.engine.tick()
-            metrics.ticked(time.monotonic() - began_s)
-            measure(parts.engine)
+            took_s = time.monotonic() - began_s
+            metrics.ticked(took_s)
+            self._show(parts)
             self._log_changes(parts.engine)
             self._log_strays(parts)
             self._tell(tell, parts.engine.summary)
             tell = self._systemd.alive
             self._bell.wait(min(wait_s, self._systemd.watchdog_s / 3) if self._systemd.watchdog_s else wait_s)
             # Answers come in swarms; one tick takes them all, and leaves the processor to those who answer.
-            self._pause.wait(max(0.0, began_s + TICK_GAP_S - time.monotonic()))
+            self._pause.wait(max(0.0, began_s + took_s + min(BREATH * took_s, LONGEST_BREATH_S) - time.monotonic()))
+
+    def _show(self, parts: Parts) -> None:
+        """To Prometheus, load balancers and people: how this process is."""
+        engine = parts.engine
+        measure(engine.leads, engine.status)
+        metrics.is_ready(engine.ready)
+        role = "leader" if engine.leads else "standby"
+        self._web.site.pulse = Pulse(role, engine.ready, time.monotonic(), 2 * parts.policy.lease_ttl_s)
 
     def _log_changes(self, engine: Engine) -> None:
         """Whether we lead, and what keeps us from our work: said when it changes, seconds aside."""
@@ -207,6 +227,7 @@ class Daemon:
 
     def _hand_over(self, parts: Parts) -> None:
         self._tell(self._systemd.stopping, "hands over")
+        self._web.site.pulse = Pulse("ending", ready=False)
         parts.engine.resign()  # first: another daemon may begin while our last acts end
         if not parts.executor.close(ACTS_END_S):
             LOG.warning("some acts did not end within %.0f s; the next leader learns what became of them by reading the world",
@@ -220,7 +241,8 @@ class Daemon:
         try:
             settings = build.load(self._started_with.files)
             devices = load_devices(settings)
-            policy = build.reloaded_policy(settings, parts.policy, devices.hosts)
+            policy = build.reloaded_policy(settings, parts.policy, devices.hosts, devices.plans())
+            door = Door.of(**build.door(settings))
         except ConfigError as error:
             wrong = error
         if wrong is not None:
@@ -229,11 +251,12 @@ class Daemon:
         set_up_log(settings)
         parts.devices.reload(devices)
         parts.engine.reload(policy)
+        self._web.door = door
         metrics.mode_is(policy.mode)
         for option in build.needs_restart(self._started_with, settings):
             LOG.warning("reload: %s has changed, which takes effect at the next start", option)
         LOG.info("reload: done; mode %s, %d hosts with a power device", policy.mode, len(devices.hosts))
-        return Parts(parts.engine, parts.executor, parts.devices, policy)
+        return replace(parts, policy=policy)
 
     def _patiently(self, what: str, call: Callable[[], T]) -> T:
         attempt = 0
@@ -247,6 +270,7 @@ class Daemon:
             else:
                 LOG.warning("%s does not answer, trying again: %s", what, trouble)
             self._tell(self._systemd.status, f"waits for {what}")
+            self._web.site.pulse = Pulse(f"waits for {what}", ready=False)
             self._bell.wait(PATIENCE_S[min(attempt, len(PATIENCE_S) - 1)])
             attempt += 1
         raise _Stopped
@@ -272,13 +296,19 @@ def main(files: Sequence[str]) -> int:
              settings.get("DEFAULT", "mode"))
     for warning in build.exposed(settings):
         LOG.warning("%s", warning)
-    daemon = Daemon(settings, wire, Systemd())
+    metrics.runs(hanode.__version__, settings.cluster_id, settings.host_id)
+    with build.naming_files(settings):
+        web = Web(Door.of(**build.door(settings)))
+    daemon = Daemon(settings, wire, Systemd(), web)
     daemon.listen()
     try:
-        metrics.serve(settings.get("metrics", "address"), settings.get("metrics", "port"))
+        web.open(settings.get("web", "address"), settings.get("web", "port"))
     except OSError as error:  # watching hosts matters more than being watched
-        LOG.error("%s: no metrics: %s", settings.where("metrics", "port"), error)
-    return daemon.run()
+        LOG.error("%s: no metrics and no status page: %s", settings.where("web", "port"), error)
+    try:
+        return daemon.run()
+    finally:
+        web.close()
 
 
 def wire(settings: build.Settings, patiently: Patiently) -> Parts:
@@ -289,11 +319,11 @@ def wire(settings: build.Settings, patiently: Patiently) -> Parts:
 
 def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     devices = Devices(load_devices(settings))
-    policy = build.policy(settings, devices.hosts())
+    policy = build.policy(settings, devices.hosts(), devices.plans())
     probe = make_probe(settings)
     access = Access(**build.journal(settings))
-    journal = open_journal(settings.get("journal", "url"), settings.cluster_id, access)
-    cloud = patiently("Keystone", lambda: _connected(settings))
+    journal = MeasuredJournal(open_journal(settings.get("journal", "url"), settings.cluster_id, access))
+    cloud = patiently("Keystone", lambda: open_cloud(settings))
     ledger = Ledger(journal, cloud.identity(), settings.get("journal", "history"))
     patiently("the journal", ledger.load)
     clock = SystemClock()
@@ -302,14 +332,16 @@ def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     office = Office(ledger, leadership, clock, node=node, ttl_s=ttl_s, margin_s=ttl_s / 5)
     executor = ThreadExecutor()
     engine = tick.Engine(cloud, devices, probe, ledger, office, clock, executor, policy, LogNarrator(), node)
-    return Parts(engine, executor, devices, policy)
+    return Parts(engine, executor, devices, policy, journal, cloud.identity())
+
+
+def read_devices(settings: build.Settings) -> fencing.FencingConfig:
+    file = settings.get("fencing", "config_file")
+    return fencing.load(Path(file), Path(settings.get("fencing", "config_dir"))) if file else fencing.FencingConfig()
 
 
 def load_devices(settings: build.Settings) -> fencing.FencingConfig:
-    file = settings.get("fencing", "config_file")
-    if not file:
-        return fencing.FencingConfig()
-    loaded = fencing.load(Path(file), Path(settings.get("fencing", "config_dir")))
+    loaded = read_devices(settings)
     for warning in loaded.warnings:
         LOG.warning("%s", warning)
     return loaded
@@ -331,7 +363,7 @@ def make_probe(settings: build.Settings) -> Probe:
     return Probes(ProbeSettings(value("kind"), value("port"), value("banner"), value("timeout_s"), value("addresses")))
 
 
-def _connected(settings: build.Settings) -> OpenStackCloud:
+def open_cloud(settings: build.Settings) -> OpenStackCloud:
     """A new session for each attempt, with the secrets as their files have them now."""
     cloud = OpenStackCloud(Credentials(**build.keystone(settings)), settings.get("protection", "skip_image_tags"))
     cloud.connect()
@@ -342,35 +374,3 @@ def set_up_log(settings: build.Settings) -> None:
     log.setup(settings.conf, "hanode", hanode.__version__)
 
 
-class LogNarrator:
-    """`hanode.engine.narrate.Narrator` in production: lines for people in the log, numbers in the metrics."""
-
-    def note(self, note: Note) -> None:
-        LOG.log(LEVELS[note.level], "%s", line_of_note(note))
-        metrics.noted(note.event, note.level)
-
-    def action(self, action: Action) -> None:
-        LOG.info("%s", line_of_action(action))
-
-    def outcome(self, outcome: Outcome) -> None:
-        metrics.acted(outcome.action.kind, outcome.result)
-        line = line_of_outcome(outcome)
-        if line:
-            LOG.warning("%s", line)
-
-    def decided(self, decisions: Decisions) -> None:
-        metrics.hosts_judged(judgement.verdict for judgement in decisions.verdicts.values())
-        metrics.held_by(hold.name for hold in decisions.holds)
-
-
-def measure(engine: Engine) -> None:
-    """What of the engine's state is shown as numbers, besides what its narrator counts."""
-    status = engine.status
-    metrics.in_office(status["leader"]["term"] if engine.leads and status else None)
-    states = [host["state"] for host in status.get("hosts", {}).values()]
-    metrics.incidents_open(state for state in states if state != HostState.WATCHED)
-    counts = status.get("instances", {})
-    metrics.instances_in_recovery(state for state, count in counts.items() for _ in range(count))
-    if not engine.leads:  # the leader's narrator says them otherwise
-        metrics.hosts_judged(())
-        metrics.held_by(())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 LOG = logging.getLogger(__name__)
 
-POOLS: Mapping[str, int] = {"read": 16, "fence": 16, "act": 16}
+POOLS: Mapping[str, int] = {"read": 16, "fence": 16, "act": 6}
 
 
 class ThreadExecutor:

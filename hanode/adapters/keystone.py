@@ -81,6 +81,12 @@ class Keystone:
                     interface=self._region.get_interface(service_type) or self._credentials.interface,
                     endpoint=self._region.get_endpoint(service_type))
 
+    def catalogue(self) -> frozenset[str]:
+        """The types of all services that Keystone knows, ours or not."""
+        self.authenticate()
+        access = self._session.auth.get_access(self._session)
+        return frozenset(entry["type"] for entry in access.service_catalog.catalog)
+
     def authenticate(self) -> None:
         """Have a valid token, asking Keystone only when there is none. Nothing but Keystone is ever written to here."""
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 
 from hanode.adapters import nova_facts as facts
 from hanode.adapters.rest import Json, NotFound, Params, Rest, parsing
@@ -29,6 +30,10 @@ EVACUATE: Mapping[Call, tuple[str, Mapping[str, bool]]] = {
     Call.SCHEDULED: ("2.79", {}),  # <= 2.94 keeps the power state
     Call.ON_SHARED_STORAGE: ("2.13", {"onSharedStorage": True}),  # < 2.14 fails instead of rebuilding from the image
 }
+
+PINNED = (SERVICES, SERVICE_UPDATE, HYPERVISORS, AGGREGATES, SERVERS, MIGRATIONS, ACTIONS, SERVER_ACTION, LOCK,
+          *(microversion for microversion, _ in EVACUATE.values()))
+"""Nova must offer each of them."""
 
 UNFINISHED = ("accepted", "pre-migrating", "done")
 INVENTORY_AGE_S = 60.0
@@ -93,6 +98,9 @@ class Nova:
                                 links="links")
         with parsing("compute", path):
             return facts.stopped_by_owner(rows, since)
+
+    def read_clock(self) -> datetime:
+        return self._rest.date("/os-services?binary=nova-conductor", microversion=SERVICES)
 
     # ---------------------------------------------------------------- writes to services
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
+from hanode.adapters import nova, placement
 from hanode.adapters.glance import Glance
 from hanode.adapters.keystone import Credentials, Keystone
 from hanode.adapters.nova import Nova
 from hanode.adapters.placement import Placement
+from hanode.adapters.rest import Microversion
 from hanode.core.model import Call, Fleet, Instance, Migration, Resources
 
 SKIP_IMAGE_TAGS = ("amphora-image", "amphora")
+
+PINNED: Mapping[str, tuple[str, ...]] = {"compute": nova.PINNED, "placement": (placement.MICROVERSION,)}
+"""The microversions without which we cannot work, by service type."""
 
 
 class OpenStackCloud:
@@ -18,12 +24,22 @@ class OpenStackCloud:
 
     def __init__(self, credentials: Credentials, skip_image_tags: Sequence[str] = SKIP_IMAGE_TAGS) -> None:
         self._keystone = Keystone(credentials)
-        self._nova = Nova(self._keystone.rest("compute", major="2"))
-        self._placement = Placement(self._keystone.rest("placement"))
+        self._rests = {"compute": self._keystone.rest("compute", major="2"), "placement": self._keystone.rest("placement")}
+        self._nova = Nova(self._rests["compute"])
+        self._placement = Placement(self._rests["placement"])
         self._glance = Glance(self._keystone.rest("image"), skip_image_tags)
 
     def connect(self) -> None:
         self._keystone.authenticate()
+
+    def catalogue(self) -> frozenset[str]:
+        return self._keystone.catalogue()
+
+    def offered(self, service_type: str) -> tuple[Microversion, Microversion]:
+        return self._rests[service_type].offered()
+
+    def read_clock(self) -> datetime:
+        return self._nova.read_clock()
 
     def identity(self) -> str:
         return self._keystone.identity()

@@ -11,18 +11,22 @@ import ssl
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 from keystoneauth1 import adapter as keystone_adapter
 from keystoneauth1 import exceptions as foreign
 from urllib3 import exceptions as wire
 
+from hanode import metrics
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
 
 LOG = logging.getLogger(__name__)
 
 Json = Any  # what json.loads returns: parsed into facts at once, by functions that raise through `parsing`
 Params = Mapping[str, str]
+Microversion = tuple[int, ...]  # 2.95 is newer than 2.9
 
 
 class Authenticator(Protocol):
@@ -51,17 +55,38 @@ class Rest:
 
     def get(self, path: str, *, microversion: str = "", params: Params | None = None) -> Json:
         """The body of a GET. Raises NotFound, Refused or Unreachable; a read may always be repeated."""
-        response = self._send("GET", path, Unreachable, microversion=microversion, params=dict(params or {}))
+        with metrics.api_call(self._name, "GET"):
+            response = self._send("GET", path, Unreachable, microversion=microversion, params=dict(params or {}))
         try:
             return response.json()
         except ValueError as error:
             raise Unreachable(f"{self._name} answered GET {path} with something that is not JSON") from error
 
+    def offered(self) -> tuple[Microversion, Microversion]:
+        """The oldest and the newest microversion, as the service itself says. Raises Refused or Unreachable."""
+        self._authenticator.authenticate()
+        try:
+            found = self._adapter.get_endpoint_data()
+        except foreign.ClientException as error:
+            raise Unreachable(f"{self._name} does not tell its versions: {cause_of(error)}") from error
+        if found is None:
+            raise NoSuchService(f"Keystone's catalog has no {self._where}: check region_name and interface in group [keystone]")
+        if not found.max_microversion:
+            raise Unreachable(f"{self._name} at {found.url} tells no microversions")
+        return tuple(found.min_microversion), tuple(found.max_microversion)
+
+    def date(self, path: str, *, microversion: str) -> datetime:
+        """The service's clock, to the second: the Date of an answer."""
+        response = self._send("GET", path, Unreachable, microversion=microversion)
+        with parsing(self._name, path):
+            return parsedate_to_datetime(response.headers["Date"])
+
     def write(self, method: str, path: str, body: Json, *, microversion: str) -> None:
         """ONE request that changes something. Refused and Unreachable: nothing happened. Ambiguous: perhaps."""
         # redirect=False: keystoneauth would post again at the new place, even after "303: done, look there".
-        self._send(method, path, Ambiguous, microversion=microversion, json=body, redirect=False,
-                   global_request_id=f"req-{uuid.uuid4()}")
+        with metrics.api_call(self._name, method):
+            self._send(method, path, Ambiguous, microversion=microversion, json=body, redirect=False,
+                       global_request_id=f"req-{uuid.uuid4()}")
 
     def pages(self, path: str, key: str, marker: Callable[[Json], str], *, microversion: str = "",
               params: Params | None = None, links: str = "") -> list[Json]:

@@ -12,12 +12,15 @@ import os
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from hanode.cli.base import OK, REFUSED, Act, Desk
-from hanode.cli.report import Report
 from hanode.cli.status import read_report
+from hanode.conf import build
 from hanode.core.model import Answer, Command, HostRecovery
+from hanode.engine.report import Report
 from hanode.errors import Refused
 
 TTL_S = 120.0
@@ -36,12 +39,13 @@ class Word(Act):
         return parser
 
     def say(self, desk: Desk, args: argparse.Namespace, verb: str, host: str, record: HostRecovery | None = None,
-            instance_id: str = "") -> int:
+            instance_id: str = "", for_s: float = 0.0) -> int:
         """Write the command, wait for the leader's answer, report it."""
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         command = Command(
             command_id=uuid.uuid4().hex, verb=verb, host=host, who=who(args.who), why=args.reason, at=at, ttl_s=TTL_S,
             incident=record.incident if record else "", attempt=record.fence_attempt if record else 0, instance_id=instance_id,
+            for_s=for_s,
         )
         desk.ledger.submit_command(command)
         patience_s = wait_s(desk)
@@ -65,7 +69,7 @@ class Word(Act):
         """The leader's own view; refuses when nobody leads, because nobody would check the command against the world."""
         report = read_report(desk)
         if not report.status or report.stale:
-            raise Refused("nobody leads now: start hanode (systemctl start hanode) and try again")
+            raise Refused(f"nobody leads now ({report.standing}). {why_nobody(desk)}")
         return report
 
     def ask_reason(self, args: argparse.Namespace) -> None:
@@ -81,6 +85,52 @@ class Word(Act):
     def prompt(self, question: str) -> str:
         print(question, end="", flush=True, file=self.app.stdout)
         return str(self.app.stdin.readline()).strip()
+
+
+class NamedHost(Word):
+    """A word about one host that needs no incident; `verb` is what the leader hears."""
+
+    verb = ""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("host", metavar="HOST")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        desk = self.desk(parsed_args)
+        known_host(self.led_report(desk), parsed_args.host)
+        self.ask_reason(parsed_args)
+        return self.say(desk, parsed_args, self.verb, parsed_args.host)
+
+
+UNREAD = frozenset({"NOVA_UNREADABLE", "FIRST_READ"})
+"""Under these holds the leader has no list of hosts: that it does not name one says nothing about the host."""
+
+
+def known_host(report: Report, host: str) -> Mapping[str, Any]:
+    if host in report.hosts:
+        return report.hosts[host]
+    unread = next((hold for hold in report.holds if hold.get("name") in UNREAD), None)
+    if unread is not None:
+        raise Refused(f"the leader cannot tell about {host}, because it has no list of hosts now ({unread['name']}: {unread['reason']}). "
+                      f"Try again when {unread['ends']}")
+    raise Refused(f"{host} is not a compute host that the leader knows; see `hanode host list`")
+
+
+def why_nobody(desk: Desk) -> str:
+    """Daemons that run but cannot write the journal lead as little as those that do not run; the remedy is another."""
+    from hanode.adapters.etcd_client import Access
+    from hanode.adapters.etcd_health import read_health
+
+    url = desk.settings.get("journal", "url")
+    ill = read_health(url, Access(**build.journal(desk.settings))) if url.startswith("etcd3+") else ()
+    full = [one.endpoint for one in ill if one.is_full]
+    silent = [one.endpoint for one in ill if one.trouble]
+    if full:
+        return f"etcd is out of space (NOSPACE at {', '.join(full)}), so no daemon can write: etcdctl defrag, then etcdctl alarm disarm"
+    more = f"; etcd does not answer at {', '.join(silent)}" if silent else ""
+    return f"No daemon runs (systemctl start hanode), or none can write the journal (journalctl -u hanode -n 20){more}. Then try again"
 
 
 def find_record(desk: Desk, name: str) -> HostRecovery:

@@ -23,6 +23,8 @@ from hanode.errors import Ambiguous, ConfigError, HanodeError, Unreachable
 from hanode.ports import Journal
 
 OK, REFUSED, MISUSED, NO_JOURNAL = 0, 1, 2, 3
+EXIT_CODES = ("Exit codes: 0 done; 1 refused, or not done; 2 the command or the configuration is wrong; "
+              "3 the journal (or the cloud) does not answer.")
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,22 @@ class Desk:
 
 def open_desk(files: list[str]) -> Desk:
     """Read the configuration and open its journal, without asking anything but these two."""
+    settings = build.load(files)
+    journal = raw_journal(settings)
+    cloud = _cloud_of(journal)
+    return Desk(settings, cloud, Ledger(journal, cloud))
+
+
+def raw_journal(settings: build.Settings, may_make: bool = False) -> Journal:
     from hanode.adapters.etcd_client import Access
     from hanode.adapters.journal import open_journal, sqlite_path
 
-    settings = build.load(files)
     url = settings.get("journal", "url")
     # Opening would create the file, for root instead of for the daemon's user.
-    if url.startswith("sqlite:") and not sqlite_path(url).exists():
+    if url.startswith("sqlite:") and not may_make and not sqlite_path(url).exists():
         raise Unreachable(f"there is no journal {sqlite_path(url)} yet: it is made when `hanode run` starts for the first time")
     with build.naming_files(settings):
-        journal = open_journal(url, settings.cluster_id, Access(**build.journal(settings)))
-    cloud = _cloud_of(journal)
-    return Desk(settings, cloud, Ledger(journal, cloud))
+        return open_journal(url, settings.cluster_id, Access(**build.journal(settings)))
 
 
 def _cloud_of(journal: Journal) -> str:
@@ -63,6 +69,7 @@ class Quiet:
     """Mixed into cliff's commands: the common option, an example below the help, and errors as one line with an exit code."""
 
     example = ""
+    exit_codes = EXIT_CODES
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = super().get_parser(prog_name)  # type: ignore[misc]  # cliff's, by the other base
@@ -72,7 +79,7 @@ class Quiet:
         return parser
 
     def get_epilog(self) -> str:
-        return f"Example:\n{self.example}" if self.example else ""
+        return f"{self.exit_codes}\n\nExample:\n{self.example}" if self.example else self.exit_codes
 
     def run(self, parsed_args: argparse.Namespace) -> int:
         parsed_args.config_file = parsed_args.config_file or [build.DEFAULT_FILE]
@@ -93,11 +100,32 @@ class Act(Quiet, Command):
     """A command that does something and says what came of it."""
 
 
-class Table(Quiet, Lister):
+class Far(Quiet):
+    """Mixed into the commands that only read: they can ask the web port of any daemon instead of the journal."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--endpoint", metavar="URL", help="ask the web port of a daemon, e.g. https://noc@controller1:9732, not "
+                            "the journal; no configuration file is needed then")
+        parser.add_argument("--endpoint-password-file", metavar="FILE", default="", help="password of the user that URL names")
+        parser.add_argument("--endpoint-ca-file", metavar="FILE", default="", help="CA certificate by which URL is trusted")
+        return parser
+
+    def desk(self, parsed_args: argparse.Namespace) -> Desk:
+        if not parsed_args.endpoint:
+            return super().desk(parsed_args)
+        from hanode.adapters.journal.web import Endpoint, WebJournal
+
+        journal = WebJournal(Endpoint(parsed_args.endpoint, parsed_args.endpoint_password_file, parsed_args.endpoint_ca_file))
+        cloud = _cloud_of(journal)
+        return Desk(build.load([]), cloud, Ledger(journal, cloud))
+
+
+class Table(Far, Lister):
     """A command that lists things."""
 
 
-class Card(Quiet, ShowOne):
+class Card(Far, ShowOne):
     """A command that shows one thing."""
 
 

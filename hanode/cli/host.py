@@ -7,11 +7,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hanode.cli.asking import Word, find_record
+from hanode.cli.asking import NamedHost, Word, find_record, known_host
 from hanode.cli.base import Card, Pairs, Table
-from hanode.cli.report import Report
 from hanode.cli.status import read_report
 from hanode.core.lifecycle import HostState
+from hanode.engine.report import Report
 from hanode.errors import Refused
 
 COLUMNS = ("host", "verdict", "state", "zone", "domain", "incident", "reason")
@@ -115,30 +115,14 @@ class HostRelease(Word):
         return self.say(desk, parsed_args, "release", parsed_args.host, report.records.hosts.get(parsed_args.host))
 
 
-class HostEvacuate(Word):
+class HostEvacuate(NamedHost):
     """Name a host that hanode leaves alone, because somebody forced it down by hand, as one to be judged after all.
 
     Its own evidence still decides: no sign of life, or its power device reading off; then it is fenced and evacuated.
     """
 
     example = "  hanode host evacuate compute7 --reason 'confirmed with the night shift'"
-
-    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
-        parser = super().get_parser(prog_name)
-        parser.add_argument("host", metavar="HOST")
-        return parser
-
-    def take_action(self, parsed_args: argparse.Namespace) -> int:
-        desk = self.desk(parsed_args)
-        known_host(self.led_report(desk), parsed_args.host)
-        self.ask_reason(parsed_args)
-        return self.say(desk, parsed_args, "evacuate", parsed_args.host)
-
-
-def known_host(report: Report, host: str) -> Mapping[str, Any]:
-    if host not in report.hosts:
-        raise Refused(f"{host} is not a compute host that the leader knows; see `hanode host list`")
-    return report.hosts[host]
+    verb = "evacuate"
 
 
 def fresh_or_said(report: Report) -> Report:

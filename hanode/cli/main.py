@@ -12,7 +12,7 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 
 import hanode
-from hanode.cli import brake, demo, host, incident, run, simulate, status
+from hanode.cli import brake, config, demo, fence, host, incident, journal, run, simulate, status, watch
 
 COMMANDS: Mapping[str, type[Command]] = {
     "status": status.Status,
@@ -23,11 +23,20 @@ COMMANDS: Mapping[str, type[Command]] = {
     "host evacuate": host.HostEvacuate,
     "incident list": incident.IncidentList,
     "incident show": incident.IncidentShow,
+    "incident watch": watch.IncidentWatch,
     "incident approve": incident.IncidentApprove,
     "incident abandon": incident.IncidentAbandon,
     "incident retry": incident.IncidentRetry,
     "brake show": brake.BrakeShow,
     "brake release": brake.BrakeRelease,
+    "pause": brake.Pause,
+    "resume": brake.Resume,
+    "config check": config.ConfigCheck,
+    "config show": config.ConfigShow,
+    "config propose": config.ConfigPropose,
+    "journal export": journal.JournalExport,
+    "journal import": journal.JournalImport,
+    "fence check": fence.FenceCheck,
     "run": run.Run,
     "simulate": simulate.Simulate,
     "demo": demo.Demo,

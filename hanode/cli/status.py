@@ -12,7 +12,8 @@ from cliff.formatters.base import SingleFormatter
 from stevedore.extension import Extension, ExtensionManager
 
 from hanode.cli.base import Card, Desk, Lines
-from hanode.cli.report import Report, Severity
+from hanode.engine import report
+from hanode.engine.report import Report, Severity
 
 
 class Sentences(SingleFormatter):
@@ -64,8 +65,4 @@ class Status(Card):
 
 
 def read_report(desk: Desk) -> Report:
-    ledger = desk.ledger
-    return Report(
-        cloud=desk.cloud, status=ledger.read_status() or {}, records=ledger.load().records, standing=ledger.read_standing(),
-        now=datetime.now(UTC),
-    )
+    return report.read_report(desk.cloud, desk.ledger, datetime.now(UTC))

@@ -7,6 +7,7 @@ The environment is not read: a stray OS_ variable must not decide which cloud is
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import socket
 import stat
@@ -14,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from oslo_config import cfg
@@ -21,10 +23,11 @@ from oslo_log import log
 
 from hanode.conf.judgement import DERIVED, FIELDS
 from hanode.conf.options import list_opts
-from hanode.core.policy import Policy, StorageDomain, problems
+from hanode.core.policy import FencePlan, Policy, StorageDomain, problems
 from hanode.errors import ConfigError
 
 DEFAULT_FILE = "/etc/hanode/hanode.conf"
+NO_PLANS: Mapping[str, FencePlan] = MappingProxyType({})
 LOG_LINE = "%(asctime)s %(levelname)-7s %(message)s"
 QUIET = ["openstack=WARN", "keystoneauth.identity=WARN", "tooz=WARN", "etcd3gw=WARN", "cliff=WARN"]
 
@@ -73,8 +76,11 @@ def load(files: Sequence[str] = (DEFAULT_FILE,)) -> Settings:
     return settings
 
 
-def policy(settings: Settings, fenceable: Collection[str] = ()) -> Policy:
-    """The operator's decisions as the core reads them; raises ConfigError when they do not fit together."""
+def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Mapping[str, FencePlan] = NO_PLANS) -> Policy:
+    """The operator's decisions as the core reads them; raises ConfigError when they do not fit together.
+
+    Who can be fenced, and by which levels of devices, stands in fencing.yaml.
+    """
     made = Policy(
         **{field: _plain(settings.get(*FIELDS[field])) for field in FIELDS if settings.get(*FIELDS[field]) is not None},
         **{field: times * settings.get("detection", "report_interval_s")
@@ -82,15 +88,18 @@ def policy(settings: Settings, fenceable: Collection[str] = ()) -> Policy:
         domains=_domains(settings),
         probeable=settings.get("probe", "kind") != "none",
         fenceable=frozenset(fenceable),
+        fence_plans=fence_plans,
     )
     check(settings, made)
     return made
 
 
-def reloaded_policy(settings: Settings, running: Policy, fenceable: Collection[str]) -> Policy:
+def reloaded_policy(
+    settings: Settings, running: Policy, fenceable: Collection[str], fence_plans: Mapping[str, FencePlan] = NO_PLANS
+) -> Policy:
     """The new policy as far as a running daemon can take it over: the office's own timings stay as they are."""
     kept = [field for field, (group, option) in FIELDS.items() if not _option(group, option).mutable]
-    made = replace(policy(settings, fenceable), **{field: getattr(running, field) for field in [*kept, "probeable"]})
+    made = replace(policy(settings, fenceable, fence_plans), **{field: getattr(running, field) for field in [*kept, "probeable"]})
     check(settings, made)
     return made
 
@@ -121,7 +130,7 @@ def secret(settings: Settings, group: str, file_option: str, inline_option: str 
 
 
 SECRET_FILES = (("keystone", "password_file"), ("keystone", "application_credential_secret_file"),
-                ("journal", "password_file"), ("journal", "key_file"))
+                ("journal", "password_file"), ("journal", "key_file"), ("web", "password_file"), ("web", "key_file"))
 
 
 def exposed(settings: Settings) -> tuple[str, ...]:
@@ -184,6 +193,11 @@ def journal(settings: Settings) -> dict[str, Any]:
         "ca_file": value("ca_file"), "cert_file": value("cert_file"), "key_file": value("key_file"),
         "user": value("username"), "password": secret(settings, "journal", "password_file") or "",
     }
+
+
+def door(settings: Settings) -> dict[str, str]:
+    """The arguments of `web.door.Door.of`."""
+    return {option: settings.get("web", option) or "" for option in ("cert_file", "key_file", "client_ca_file", "password_file")}
 
 
 def check(settings: Settings, made: Policy) -> None:
@@ -272,7 +286,33 @@ def _contradictions(settings: Settings) -> list[str]:
                      f"({ttl_s:g}): lower it to {ttl_s / 5:g} or less")
     wrong += [f"{settings.where('storage', 'kinds')}: {name} is not among the domains; {_nearest(name, domains.values())}"
               for name in sorted(set(kinds) - set(domains.values()))]
-    return wrong
+    return [*wrong, *_exposures(settings)]
+
+
+def _exposures(settings: Settings) -> Iterator[str]:
+    """What the web port would show to whom it should not."""
+    def value(option: str) -> Any:
+        return settings.get("web", option)
+
+    if bool(value("cert_file")) != bool(value("key_file")):
+        yield f"{settings.where('web', 'cert_file')} and key_file belong together: set both, or neither for plain http"
+    if value("client_ca_file") and not value("cert_file"):
+        yield f"{settings.where('web', 'client_ca_file')} needs cert_file and key_file: over plain http nobody can show a certificate"
+    if value("port") == 0 or _is_loopback(value("address")):
+        return
+    if not (value("password_file") or value("client_ca_file") or value("web_public_read")):
+        yield (f"{settings.where('web', 'address')}: {value('address')} is not loopback, and anybody there could read hosts and "
+               "instances: set password_file or client_ca_file, or web_public_read = true if that is meant")
+    if value("password_file") and not value("cert_file"):
+        yield (f"{settings.where('web', 'password_file')}: over plain http everybody on the way reads the password: set cert_file and "
+               "key_file, or listen on 127.0.0.1 behind a proxy that speaks https")
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def _domains(settings: Settings) -> Mapping[str, StorageDomain]:
@@ -295,4 +335,4 @@ def _why(error: Exception) -> str:
 def _raise(wrong: Iterable[str]) -> None:
     sentences = list(wrong)
     if sentences:
-        raise ConfigError("; ".join(sentences))
+        raise ConfigError(*sentences)

@@ -54,7 +54,11 @@ DETECTION = (
                 "look silent; set higher, failures are found late."),
         seconds("suspect_after_s", None, 1.0, 900.0,
                 "After so long without a heartbeat a host is looked at closely; nothing is done to it yet. Unset: 1.5 x "
+                "report_interval_s. A host whose rhythm is known is suspected as soon as a silence is unlike it, but not before 1.5 x "
                 "report_interval_s.", sample_default=15),
+        seconds("suspect_at_most_s", None, 1.0, 900.0,
+                "A host that reports irregularly is suspected after so long at the latest. Unset: 2.5 x report_interval_s. "
+                "Longer: its death is found later where no power device proves it.", sample_default=25),
         seconds("fence_after_s", 60.0, 2.0, 3600.0,
                 "After so long without any sign of life a host may be powered off. Its power device reading off cuts this "
                 "short. Shorter: a rebooting switch can cost running hosts."),
@@ -75,6 +79,13 @@ BRAKE = (
         cfg.FloatOpt("percent", default=20.0, min=0.0, max=100.0, mutable=True,
                      help="Above this share of the protected hosts nobody is fenced until people have looked. 100 turns the "
                      "brake off: a failed switch can then power off the whole cloud."),
+        seconds("storm_window_s", 600.0, 0.0, 86400.0,
+                "Hosts that were powered off and recovered within so long still count as failing at once. Shorter: what kills hosts "
+                "one after the other is not seen as one cause."),
+        names("failure_domain_keys", ["rack"],
+              "Aggregate metadata keys whose values name what hosts share (rack, pdu, switch). Three or more hosts with one value "
+              "that are all silent are not fenced before each of them is proven dead. Availability zones and storage domains count "
+              "by themselves."),
         seconds("named_s", 600.0, 30.0, 86400.0,
                 "A host that an operator named (`hanode brake release`, `hanode host evacuate`) is judged by its own evidence alone, "
                 "whatever the brake says, for so long."),
@@ -187,11 +198,14 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "storage_kind_key": ("storage", "kind_key"),
     "report_interval_s": ("detection", "report_interval_s"),
     "suspect_after_s": ("detection", "suspect_after_s"),
+    "suspect_at_most_s": ("detection", "suspect_at_most_s"),
     "fence_after_s": ("detection", "fence_after_s"),
     "office_hold_s": ("office", "hold_s"),
     "poll_s": ("detection", "poll_s"),
     "brake_hosts": ("brake", "hosts"),
     "brake_percent": ("brake", "percent"),
+    "storm_window_s": ("brake", "storm_window_s"),
+    "failure_domain_keys": ("brake", "failure_domain_keys"),
     "max_fencing": ("fencing", "max_at_once"),
     "fence_attempts": ("fencing", "attempts"),
     "fence_backoff_s": ("fencing", "backoff_s"),
@@ -217,5 +231,5 @@ FIELDS: Mapping[str, tuple[str, str]] = {
 }
 """Policy field -> the option that is copied into it. `domains`, `fenceable` and `probeable` are made of several things."""
 
-DERIVED: Mapping[str, float] = {"suspect_after_s": 1.5, "office_hold_s": 2.0, "poll_s": 1 / 3}
+DERIVED: Mapping[str, float] = {"suspect_after_s": 1.5, "suspect_at_most_s": 2.5, "office_hold_s": 2.0, "poll_s": 1 / 3}
 """Policy field -> its multiple of report_interval_s when its option is unset."""

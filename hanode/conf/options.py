@@ -116,12 +116,23 @@ PROBE = (
     ],
 )
 
-METRICS = (
-    group("metrics", "Prometheus endpoint."),
+WEB = (
+    group("web", "The web port: /metrics for Prometheus, /healthz, /readyz, the read-only API and the status page."),
     [
         cfg.StrOpt("address", default="127.0.0.1",
-                   help="Address to listen on. There is no authentication: other than loopback shows host names to anybody."),
-        cfg.IntOpt("port", default=9732, min=0, max=65535, help="Port to listen on; 0 turns the endpoint off."),
+                   help="Address to listen on. Other than loopback needs a password_file or a client_ca_file, or web_public_read: "
+                   "the page names every failed host and its instances."),
+        cfg.IntOpt("port", default=9732, min=0, max=65535,
+                   help="Port to listen on; 0 turns everything here off, and then nobody is paged when hanode itself fails."),
+        cfg.StrOpt("cert_file", mutable=True, help="Certificate (with its chain) for https. Unset: plain http."),
+        cfg.StrOpt("key_file", mutable=True, help="Private key of cert_file, readable by the daemon's user only."),
+        cfg.StrOpt("client_ca_file", mutable=True,
+                   help="CA certificates: only clients that show a certificate of one of them are let in. Needs cert_file."),
+        cfg.StrOpt("password_file", mutable=True,
+                   help="Who may read, one user:hash a line, as `htpasswd -nB USER` (bcrypt) prints it. /healthz and /readyz stay "
+                   "open for load balancers. Unset: no password is asked. Read again on SIGHUP, as the certificates are."),
+        cfg.BoolOpt("web_public_read", default=False, mutable=True,
+                    help="Let anybody who reaches another address than loopback read hosts, instances and what operators said."),
     ],
 )
 
@@ -146,5 +157,5 @@ def list_opts() -> list[Group]:
         (judgement.FENCING[0], [*FENCING_FILES, *judgement.FENCING[1]]),
         judgement.EVACUATION, judgement.STORAGE,
         (judgement.PROTECTION[0], [*judgement.PROTECTION[1], IMAGE_TAGS]),
-        METRICS,
+        WEB,
     ]

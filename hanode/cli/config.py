@@ -1,0 +1,79 @@
+"""`hanode config`: is the configuration right, what is in force, and what could it begin with?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from cliff.lister import Lister
+
+from hanode.cli import proposal
+from hanode.cli.base import OK, REFUSED, Act, Quiet
+from hanode.cli.checkup import Severity
+from hanode.conf import build
+from hanode.conf.effective import effective
+
+
+class ConfigCheck(Quiet, Lister):
+    """Check configuration, cloud and journal before the first start, and whenever wanted. Changes nothing.
+
+    Needs no daemon. Exit code 0: no error (warnings and things to know may be listed). 1: an error is listed.
+    """
+
+    example = "  hanode config check\n  hanode config check -f json\n  hanode config check -f value -c severity -c what"
+
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        self._failed = False
+        return super().run(parsed_args) or (REFUSED if self._failed else OK)
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[tuple[str, ...]]]:
+        from hanode.cli import survey  # imports the OpenStack SDK, which the other commands need not wait for
+
+        found = survey.findings(parsed_args.config_file)
+        self._failed = any(finding.severity is Severity.ERROR for finding in found)
+        return ("severity", "what", "why", "remedy"), [(str(f.severity), f.what, f.why, f.remedy) for f in found]
+
+
+class ConfigShow(Quiet, Lister):
+    """Show what the files say; with --effective every option, its value and where that comes from. Secrets are masked."""
+
+    example = "  hanode config show --effective\n  hanode config show -f json"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--effective", action="store_true", help="also the options that no file mentions")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[tuple[str, ...]]]:
+        lines = effective(build.load(parsed_args.config_file))
+        rows = [(line.group, line.option, line.value, line.source) for line in lines if line.is_written or parsed_args.effective]
+        return ("group", "option", "value", "from"), rows
+
+
+class ConfigPropose(Act):
+    """Read Nova and write a draft of hanode.conf, or with --fencing of fencing.yaml, to stdout. Changes nothing.
+
+    Only group [keystone] need be filled in. The draft observes only, and leaves to you what no API can tell.
+    """
+
+    example = "  hanode config propose > hanode.conf.draft\n  hanode config propose --fencing > fencing.yaml.draft"
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("--fencing", action="store_true", help="a draft of fencing.yaml instead")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        from hanode.daemon import open_cloud, read_devices  # as above
+
+        settings = build.load(parsed_args.config_file)
+        with build.naming_files(settings):
+            cloud = open_cloud(settings)
+        fleet = cloud.read_fleet()
+        if parsed_args.fencing:
+            draft = proposal.fencing_draft(fleet, read_devices(settings).hosts)
+        else:
+            servers = [server for host in sorted(fleet.hosts) for server in cloud.read_servers(host)]
+            draft = proposal.conf_draft(fleet, servers, cloud.read_skip_images(), build.policy(settings))
+        print(draft, end="", file=self.app.stdout)
+        return OK

