@@ -19,7 +19,8 @@ ALLOWED = {
     "adapters": {"core", "errors", "ports", "metrics"},
     "sim": {"core", "errors", "ports", "metrics", "engine"},
     "conf": {"core", "errors"},
-    "daemon": {"core", "errors", "ports", "metrics", "engine", "adapters", "conf"},
+    "web": {"core", "errors", "ports", "metrics", "engine"},
+    "daemon": {"core", "errors", "ports", "metrics", "engine", "adapters", "conf", "web"},
     "cli": {"core", "errors", "ports", "metrics", "engine", "adapters", "conf", "sim", "daemon"},
     "__main__": {"cli"},
 }

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hanode.cli.base import Desk, open_desk
+from hanode.core.model import HostRecovery
 from hanode.engine.ledger import Standing
 from hanode.errors import HanodeError
 from hanode.sim.demo import is_back
@@ -34,6 +35,8 @@ SETTLED = frozenset({"EVACUATING", "RELEASING"})
 class Play:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
+        self.operator = "d1"
+        """Whose configuration file the commands are typed with."""
         self._desk: Desk | None = None
 
     def until(self, condition: Callable[[], bool], what: str, limit_s: float = LIMIT_S) -> None:
@@ -51,7 +54,7 @@ class Play:
 
     def _read(self, read: Callable[[Desk], T]) -> T | None:
         try:
-            self._desk = self._desk or open_desk([str(self.stage.conf_file("d1"))])
+            self._desk = self._desk or open_desk([str(self.stage.conf_file(self.operator))])
             return read(self._desk)
         except HanodeError:
             return None
@@ -66,6 +69,10 @@ class Play:
         epoch = self.standing().epoch
         assert epoch is not None and not epoch.resigned, "somebody leads"
         return epoch.node
+
+    def recovery(self, host: str) -> HostRecovery | None:
+        """As the journal has it; None while it cannot be read, too."""
+        return self._read(lambda desk: desk.ledger.load().records.hosts.get(host))
 
     def host(self, name: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.status().get("hosts", {}).get(name, {})
@@ -89,9 +96,16 @@ class Play:
 
     def cut_power(self, host: str) -> Servers:
         """The host is dead from now on; its servers as they were."""
+        return self._break(host, "power_cut")
+
+    def hang(self, host: str) -> Servers:
+        """As dead to everybody else, but its power is on: it has to be shot."""
+        return self._break(host, "kernel_freeze")
+
+    def _break(self, host: str, how: str) -> Servers:
         before = self.servers_of(host)
         assert before, f"nothing to recover on {host}"
-        self.stage.control("power_cut", host=host)
+        self.stage.control(how, host=host)
         return before
 
     def accepted(self, servers: Servers) -> int:
@@ -101,12 +115,20 @@ class Play:
     def until_accepted(self, servers: Servers) -> None:
         self.until(lambda: self.accepted(servers) > 0, "the first accepted evacuation")
 
-    def until_recovered(self, servers: Servers) -> None:
-        def back() -> bool:
-            now = self.stage.state()["servers"]
-            return all(is_back(was, now[key]) for key, was in servers.items())
+    def until_back(self, servers: Servers) -> None:
+        """All of them run elsewhere, or are off there, as before."""
+        self._until_all(servers, is_back, "being as before, elsewhere")
 
-        self.until(back, f"all of {sorted(s['name'] for s in servers.values())} being as before, elsewhere")
+    def until_recovered(self, servers: Servers) -> None:
+        """And their owners can do with them what they could."""
+        self._until_all(servers, lambda was, now: is_back(was, now) and now["locked"] == was["locked"], "being recovered")
+
+    def _until_all(self, servers: Servers, good: Callable[[Mapping[str, Any], Mapping[str, Any]], bool], what: str) -> None:
+        def all_good() -> bool:
+            now = self.stage.state()["servers"]
+            return all(good(was, now[key]) for key, was in servers.items())
+
+        self.until(all_good, f"all of {sorted(s['name'] for s in servers.values())} {what}")
 
     def judge(self, servers: Servers) -> None:
         """All are back elsewhere, by exactly one accepted evacuation each, and no disk had two writers."""
@@ -116,6 +138,10 @@ class Play:
         assert all(is_back(was, state["servers"][key]) for key, was in servers.items())
         assert not [s["name"] for s in state["servers"].values() if len(s["running_on"]) > 1]
         assert (state["disk_conflicts"], state["data_losses"]) == ([], [])
+
+    def is_in_service(self, host: str) -> bool:
+        found = self.stage.state()["hosts"][host]
+        return bool(found["up"] and found["status"] == "enabled" and not found["forced_down"])
 
     def writes(self, since: int = 0) -> list[str]:
         """What hanode changed in the cloud, or told a power device, from that event on."""
@@ -135,6 +161,9 @@ class Play:
         self.until(lambda: bool(self.stage.state()["now_s"] >= until_s), f"{seconds} s of the cloud")
 
     # ------------------------------------------------------------------ daemons
+
+    def until_succeeded(self, term: int) -> None:
+        self.until(lambda: self.term > term, f"a leader after term {term}")
 
     def send(self, name: str, number: signal.Signals) -> None:
         self.stage.daemons[name].signal(number)
@@ -165,8 +194,17 @@ class Play:
     # ------------------------------------------------------------------ the command line
 
     def cli(self, *words: str) -> subprocess.CompletedProcess[str]:
-        conf = str(self.stage.conf_file("d1"))
+        conf = str(self.stage.conf_file(self.operator))
         return hanode(*words, "--config-file", conf)
+
+    def until_told(self, answer: str, *words: str) -> None:
+        """Type it again and again, as a person does who hears that nobody leads just now."""
+
+        def told() -> bool:
+            ended = self.cli(*words)
+            return re.search(answer, ended.stdout + ended.stderr) is not None
+
+        self.until(told, f"`hanode {' '.join(words)}` answering {answer!r}")
 
     def check(self) -> int:
         """The exit code that monitoring sees."""

@@ -19,7 +19,7 @@ from tests.e2e.play import LIMIT_S, Play, hanode
 LOGIN: Settings = {
     "keystone": {"auth_url": "http://127.0.0.1:9", "username": "hanode", "password": "s3cr3t"},
     "fencing": {"config_file": ""},
-    "metrics": {"port": 0},
+    "web": {"port": 0},
 }
 DEVICE = "{driver: redfish, url: 'https://192.0.2.1', system: /redfish/v1/Systems/1, username: u, password: s3cr3t}"
 

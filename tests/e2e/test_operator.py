@@ -34,11 +34,6 @@ def before(play: Play) -> Servers:
     return play.servers_of(HOST)
 
 
-def is_back_in_service(play: Play, host: str) -> bool:
-    found = play.stage.state()["hosts"][host]
-    return bool(found["up"] and found["status"] == "enabled" and not found["forced_down"])
-
-
 def test_all_is_well_before(play: Play, before: Servers) -> None:
     """Monitoring is green when nothing is wrong, or nobody looks at it."""
     assert play.check() == OK
@@ -97,7 +92,7 @@ def test_a_repaired_host_is_taken_back_when_an_operator_says_so(play: Play, befo
     play.until(lambda: play.host(HOST).get("state") == "RELEASING", "the host being back")
     answer = play.cli("host", "release", HOST, "--reason", "new mainboard")
     assert answer.returncode == 0, answer.stderr
-    play.until(lambda: is_back_in_service(play, HOST), "the host being in service")
+    play.until(lambda: play.is_in_service(HOST), "the host being in service")
     records = [m for m in play.stage.state()["migrations"] if m["source"] == HOST]
     assert {m["instance"] for m in records} == set(before) and {m["status"] for m in records} == {"completed"}
     play.judge(before)

@@ -44,17 +44,6 @@ def spoken_to(daemon: Process, members: list[Member]) -> Member:
     return next(member for member in members if member.client_port in ports)
 
 
-def test_a_leader_killed_in_the_middle_leaves_nothing_undone_and_nothing_done_twice(play: Play) -> None:
-    """kill -9 says no goodbye: only what was journaled before each act lets the next leader go on."""
-    before, killed = play.cut_power("cn1"), play.leader
-    play.until_accepted(before)
-    play.send(killed, signal.SIGKILL)
-    play.until_recovered(before)
-    play.judge(before)
-    assert play.leader != killed
-    play.restart(killed)
-
-
 def test_a_leader_that_was_frozen_beyond_its_lease_writes_nothing_when_it_thaws(play: Play) -> None:
     """A paused process cannot know that it slept. It froze after its last look and before a POST; thawed, it must look again."""
     term, frozen = play.term, play.leader
@@ -63,7 +52,7 @@ def test_a_leader_that_was_frozen_beyond_its_lease_writes_nothing_when_it_thaws(
     before = play.cut_power("cn7")
     play.until(lambda: any(s["locked"] for s in play.servers_of("cn7").values()), "the lock before the first POST")
     play.send(frozen, signal.SIGSTOP)
-    play.until(lambda: play.term > term, "another leader")
+    play.until_succeeded(term)
     thawed_at, log_at = play.now, len(play.log(frozen))
     play.send(frozen, signal.SIGCONT)
     play.until_said(frozen, r"INFO +standby", log_at)
@@ -121,7 +110,7 @@ def test_asked_to_end_a_leader_hands_over_without_waiting_for_its_lease(play: Pl
     assert epoch is not None and (epoch.term, epoch.node, epoch.resigned) == (term, leader, True)
     for name in others:
         play.send(name, signal.SIGCONT)
-    play.until(lambda: play.term == term + 1, "the next leader")
+    play.until_succeeded(term)
     assert play.leader in others
     assert not [name for name in others if "takes over in" in play.log(name, logs[name])]
     play.restart(leader)

@@ -58,7 +58,7 @@ timeout_s = 1
 [evacuation]
 repost_settle_s = 75
 accept_lag_s = 60
-follow_s = 0.5
+follow_s = 1
 home_watch_s = 60
 max_at_once = {at_once}
 max_per_domain = {at_once}
@@ -66,7 +66,7 @@ max_per_target = {per_target}
 [protection]
 hypervisor_kinds = fake
 {protection}
-[metrics]
+[web]
 port = 0
 """
 

@@ -185,8 +185,8 @@ def start_service(lab: Lab, service: str) -> None:
     found.wait(lab)
 
 
-def heal(lab: Lab) -> None:
-    """Everything back to good: for the end of a test, whatever it did before."""
+def repair(lab: Lab) -> None:
+    """Everything back to good, except that a host without power stays so."""
     processes = Processes(lab)
     for name in services.catalogue(lab):
         if processes.alive(name):
@@ -200,4 +200,10 @@ def heal(lab: Lab) -> None:
         spawn_fault(lab, host.name)
         if power.is_on(host) and compute_pid(lab, host.name) is None:
             start_compute(lab, host.name)
+
+
+def heal(lab: Lab) -> None:
+    """Everything back to good: for the end of a test, whatever it did before."""
+    repair(lab)
+    for host in lab.hosts:
         power_on(lab, host.name)
