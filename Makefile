@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Trying hanode must never touch anybody's real cloud.
 CLEAN := env -u OS_CLOUD -u OS_CLIENT_CONFIG_FILE $(shell env | sed -n 's/^\(OS_[A-Z_0-9]*\)=.*/-u \1/p')
 
-.PHONY: help venv test lint unit demo sample lab lab-test lab-bench lab-down clean
+.PHONY: help venv test lint demo sample lab lab-test lab-bench lab-chaos lab-down clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,7 @@ lint: venv ## ruff, mypy --strict
 	$(BIN)/mypy
 
 test: venv lint ## everything that needs no root and no cloud: lint, unit, contract, scenarios, crash points, end to end
-	$(CLEAN) $(BIN)/pytest -m 'not lab'
+	$(CLEAN) $(BIN)/pytest -n 2 --dist loadgroup -m 'not lab' tests/e2e tests
 
 demo: venv ## a host dies, then the leader; watch the instances come back
 	$(CLEAN) $(BIN)/hanode demo
@@ -42,6 +42,10 @@ lab-test: venv ## failures of real hosts, judged from Nova and from the disks
 lab-bench: venv ## how fast, beside bare loops on the same lab
 	$(CLEAN) $(BIN)/python -m tests.lab.stack up
 	$(CLEAN) $(BIN)/python -m tests.lab.bench
+
+lab-chaos: venv ## many failures at once, at random, on the lab
+	$(CLEAN) $(BIN)/python -m tests.lab.stack up
+	$(CLEAN) $(BIN)/python -m tests.lab.chaos
 
 lab-down: venv ## stop the lab and remove every file of it
 	$(BIN)/python -m tests.lab.stack down --purge
