@@ -121,7 +121,7 @@ def source_off(log: Iterable[Event], confirmed: Collection[str] = (), proof_s: f
     """S2: at each accepted POST of ours the source is really off; who is switched on within `proof_s` before cannot be seen."""
     for event, ledger in _posts(log):
         source = event.facts["source"]
-        just_now = event.time_s - ledger.on_s.get(source, float("-inf")) <= proof_s
+        just_now = event.time_s - ledger.on_s.get(source, float("-inf")) < proof_s
         if source not in ledger.off and source not in confirmed and not just_now:
             yield Violation("S2", event.time_s, f"evacuation accepted ({event.text}) while {source} is powered on")
 

@@ -64,7 +64,7 @@ def test_a_status_that_nobody_renews_is_shown_as_old(hanode: Terminal, leader: L
     (told(compute7={"verdict": "SUSPECT", "reason": "silent"}), [], NOW, 1, "ATTENTION"),
     (told(compute7=WAITS), [DEAD], NOW, 2, "CRITICAL"),
     (told(), [], LONG_AGO, 3, "UNKNOWN"),
-])
+], ids=["well", "suspect", "waits for a person", "nobody leads"])
 def test_check_exits_with_the_severity(hanode: Terminal, leader: Leader, status: dict[str, Any], records: list[HostRecovery],
                                        renewed_at: str, code: int, word: str) -> None:
     """The convention of every monitoring system: 0 ok, 1 warning, 2 critical, 3 unknown."""

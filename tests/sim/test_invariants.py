@@ -101,6 +101,29 @@ def test_s2_does_not_judge_what_others_post() -> None:
     assert list(source_off(world.log)) == []
 
 
+@pytest.mark.parametrize(("waited_s", "broken"), [(9.0, []), (11.0, ["S2"])])
+def test_s2_allows_for_the_age_of_the_last_reading(waited_s: float, broken: list[str]) -> None:
+    """Who is switched on a moment before the POST cannot be seen; who is on for longer than proof_s must have been."""
+    world = cloud()
+    server = world.add_server("a", "c1")
+    world.hosts.power_off("c1", "test")
+    world.nova.set_forced_down(world.hosts["c1"].service_id, True)
+    world.hosts.power_on("c1", "somebody")
+    after(world, waited_s)
+    world.nova.evacuate(server.instance_id, "c2")
+    assert names(source_off(world.log, proof_s=10.0)) == broken
+
+
+def test_a_double_run_may_be_laid_at_a_persons_door() -> None:
+    """Where people may err, what they break is told apart from what hanode breaks."""
+    world = cloud()
+    server = world.add_server("a", "c1")
+    world.nova.set_forced_down(world.hosts["c1"].service_id, True)
+    world.nova.evacuate(server.instance_id, "c2")
+    after(world, 60)
+    assert names(judge(Evidence(world, confirmed={"c1"}, answered_for={"c1"}))) == []
+
+
 def test_s2_sees_a_host_that_was_powered_on_again() -> None:
     """Off once is not off for ever."""
     world = cloud()

@@ -156,8 +156,6 @@ class Hosts:
         self.by_name[host.name] = host
         self.world.after(phase_s, lambda: self._beat(host), f"heartbeat {host.name}")
 
-    # ---------------------------------------------------------------- nova-compute
-
     def kill_compute(self, name: str) -> None:
         self._end_process(self[name])
         self._note(name, "compute-killed", "nova-compute dies; its guests run on")
@@ -279,8 +277,6 @@ class Hosts:
         host.paused.clear()
         self.world.evacuation.forget_work_of(host.name)
 
-    # ---------------------------------------------------------------- network and storage
-
     def cut_network(self, name: str, probe_too: bool = True) -> None:
         """Its way to the control plane; with `probe_too` False it still answers on its host_ip."""
         self[name].network = False
@@ -299,8 +295,6 @@ class Hosts:
     def mount(self, name: str) -> None:
         self[name].mounted = True
         self._note(name, "mounted", f"{self[name].domain.name} is mounted")
-
-    # ---------------------------------------------------------------- heartbeats and messages
 
     def talks(self, name: str) -> bool:
         """Can its nova-compute work, and write what it did?"""
