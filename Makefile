@@ -24,7 +24,8 @@ lint: venv ## ruff, mypy --strict
 	$(BIN)/mypy
 
 test: venv lint ## everything that needs no root and no cloud: lint, unit, contract, scenarios, crash points, end to end
-	$(CLEAN) $(BIN)/pytest -n 2 --dist loadgroup -m 'not lab' tests/e2e tests
+	$(CLEAN) $(BIN)/pytest -n 2 -m 'not lab and not e2e'
+	$(CLEAN) $(BIN)/pytest -m e2e
 
 demo: venv ## a host dies, then the leader; watch the instances come back
 	$(CLEAN) $(BIN)/hanode demo

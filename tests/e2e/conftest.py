@@ -21,14 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "story(**stage): plays in the background, on a stage of its own with these arguments")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Stories come last of ours: until then they have mostly ended."""
     places = [place for place, item in enumerate(items) if HERE in item.path.parents]
     ours = sorted((items[place] for place in places), key=is_story)
     for place, item in zip(places, ours, strict=True):
         item.add_marker(pytest.mark.e2e)
-        item.add_marker(pytest.mark.xdist_group("e2e"))  # they share stages, and are begun together
         items[place] = item
 
 
