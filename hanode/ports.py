@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hanode.core.model import Call, Fleet, Instance, Migration, Moment, Power, Resources
+from hanode.core.facts import Fleet, Instance, Migration, Power, Resources
+from hanode.core.model import Call, Moment
 
 
 class Clock(Protocol):

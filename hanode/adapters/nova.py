@@ -13,7 +13,8 @@ from datetime import datetime
 
 from hanode.adapters import nova_facts as facts
 from hanode.adapters.rest import Json, NotFound, Params, Rest, parsing
-from hanode.core.model import Aggregate, Call, Fleet, Hypervisor, Instance, Migration, Service
+from hanode.core.facts import Aggregate, Fleet, Hypervisor, Instance, Migration, Service
+from hanode.core.model import Call
 from hanode.errors import Refused, Unreachable
 
 SERVICES = "2.69"  # rows of a cell that does not answer come without a state, instead of not at all

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from hanode.adapters.rest import Json
-from hanode.core.model import Aggregate, Fleet, Host, Hypervisor, Instance, Migration, Service
+from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Migration, Service
 
 POWER_STATES = {0: "nostate", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 SOFT_DELETED = frozenset({"soft-delete", "deleted"})

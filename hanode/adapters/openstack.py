@@ -11,7 +11,8 @@ from hanode.adapters.keystone import Credentials, Keystone
 from hanode.adapters.nova import Nova
 from hanode.adapters.placement import Placement
 from hanode.adapters.rest import Microversion
-from hanode.core.model import Call, Fleet, Instance, Migration, Resources
+from hanode.core.facts import Fleet, Instance, Migration, Resources
+from hanode.core.model import Call
 
 SKIP_IMAGE_TAGS = ("amphora-image", "amphora")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from hanode.adapters.rest import NotFound, Rest, parsing
-from hanode.core.model import Resources
+from hanode.core.facts import Resources
 from hanode.errors import Unreachable
 
 MICROVERSION = "1.28"

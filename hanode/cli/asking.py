@@ -19,7 +19,8 @@ from typing import Any
 from hanode.cli.base import OK, REFUSED, Act, Desk
 from hanode.cli.status import read_report
 from hanode.conf import build
-from hanode.core.model import Answer, Command, HostRecovery
+from hanode.core.model import Answer, Command
+from hanode.core.records import HostRecovery
 from hanode.engine.report import Report
 from hanode.errors import Refused
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hanode.core.model import Fleet, Host
+from hanode.core.facts import Fleet, Host
 from hanode.core.policy import MARKER, Policy
 from hanode.engine.age import SKEW_S
 from hanode.engine.report import few

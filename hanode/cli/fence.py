@@ -16,7 +16,7 @@ from rich.progress import track
 from hanode.cli.base import OK, REFUSED, Quiet, open_desk
 from hanode.cli.status import read_report
 from hanode.conf import build
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import HanodeError, Refused
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 from hanode.cli.asking import Word, find_record
 from hanode.cli.base import Card, Lines, Table
 from hanode.core.lifecycle import HOST_SENTENCES, INSTANCE_SENTENCES
-from hanode.core.model import HostRecovery, InstanceRecovery
+from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.engine.report import progress, records_in_order
 
 COLUMNS = ("incident", "host", "state", "opened_at", "progress", "reason")

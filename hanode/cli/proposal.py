@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import yaml
 
-from hanode.core.model import Aggregate, Fleet, Instance
+from hanode.core.facts import Aggregate, Fleet, Instance
 from hanode.core.policy import Policy
 
 HEADER = """\

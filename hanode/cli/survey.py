@@ -16,7 +16,7 @@ from hanode.adapters.openstack import PINNED, OpenStackCloud
 from hanode.cli import checkup
 from hanode.cli.checkup import Finding, Severity
 from hanode.conf import build
-from hanode.core.model import Fleet
+from hanode.core.facts import Fleet
 from hanode.daemon import open_cloud, read_devices
 from hanode.engine.report import few
 from hanode.errors import ConfigError, HanodeError

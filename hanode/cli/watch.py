@@ -13,7 +13,7 @@ from rich.table import Table as Grid
 
 from hanode.cli.asking import find_record
 from hanode.cli.base import OK, REFUSED, Desk, Far
-from hanode.core.model import HostRecovery
+from hanode.core.records import HostRecovery
 from hanode.engine.report import LOST, progress
 from hanode.errors import Ambiguous, Unreachable
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hanode.core.facts import Instance, Resources
 from hanode.core.lifecycle import InstanceState
-from hanode.core.model import Before, Instance, InstanceRecovery, Resources
 from hanode.core.policy import MARKER, Policy
+from hanode.core.records import Before, InstanceRecovery
 
 NOT_OURS = frozenset({"building", "shelved_offloaded", "deleted"})
 LEAVING = frozenset({"deleting", "soft-deleting"})

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from hanode.core.decisions import Hold, HoldKind, Judgement, Verdict
 from hanode.core.domains import at_once, declared
+from hanode.core.facts import Fleet, Host, Service
 from hanode.core.lifecycle import ENDED, HostState
-from hanode.core.model import Fleet, Host, HostRecovery, ProofKind, Records, Service
 from hanode.core.policy import MARKER, Policy
+from hanode.core.records import HostRecovery, ProofKind, Records
 
 SILENT = frozenset({Verdict.SUSPECT, Verdict.FAILED, Verdict.AGENT_DOWN, Verdict.HELD})
 RECOVERING = frozenset({HostState.FENCING, HostState.NEEDS_OPERATOR, HostState.FENCED, HostState.EVACUATING})

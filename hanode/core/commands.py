@@ -10,9 +10,10 @@ from hanode.core.draft import Draft
 from hanode.core.fence import confirm
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState, InstanceState, step_instance
-from hanode.core.model import Command, HostRecovery
+from hanode.core.model import Command
 from hanode.core.pause import pause, resume
 from hanode.core.policy import MARKER
+from hanode.core.records import HostRecovery
 
 Answered = tuple[bool, str]
 

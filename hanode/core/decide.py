@@ -14,13 +14,15 @@ from hanode.core.commands import obey, obey_for_all
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import evacuating, room_now, watch_instances
+from hanode.core.facts import Host, Power
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.home import back_from_suspicion, releasing
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, judge
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
-from hanode.core.model import Action, ActionKind, Host, HostRecovery, Moment, Power, Records, Snapshot, WantKind
+from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
 from hanode.core.pause import run_on
 from hanode.core.policy import MARKER, Policy
+from hanode.core.records import HostRecovery, Records
 from hanode.core.remember import remember
 from hanode.core.survey import survey
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hanode.core.model import Action, Answer, HostRecovery, Outcome, Roster, Want
+from hanode.core.model import Action, Answer, Outcome, Want
+from hanode.core.records import HostRecovery, Roster
 
 
 class Level(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hanode.core.model import Host
+from hanode.core.facts import Host
 from hanode.core.policy import Policy
 
 FEWEST = 3

@@ -11,30 +11,13 @@ from dataclasses import replace
 from typing import cast
 
 from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Timers, Trace, Verdict
+from hanode.core.facts import Fleet, Host, Instance, Migration, Reading, Resources, Unknown
 from hanode.core.judge import recent_s
 from hanode.core.levels import power_key, proven_by, together, watched
 from hanode.core.lifecycle import HostState, step_host
-from hanode.core.model import (
-    Action,
-    Answer,
-    Command,
-    Fleet,
-    Host,
-    HostRecovery,
-    Instance,
-    Migration,
-    Moment,
-    Outcome,
-    Reading,
-    Records,
-    Resources,
-    Result,
-    Snapshot,
-    Unknown,
-    Want,
-    WantKind,
-)
+from hanode.core.model import Action, Answer, Command, Moment, Outcome, Result, Snapshot, Want, WantKind
 from hanode.core.policy import Policy
+from hanode.core.records import HostRecovery, Records
 
 ROOM_S = 10.0
 """Placement is asked for everybody's room so often while something is to be placed; what we ask for is charged at once."""

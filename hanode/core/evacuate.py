@@ -9,29 +9,17 @@ from typing import cast
 
 from hanode.core.decisions import Level
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
+from hanode.core.facts import Host, Migration, Power, Resources, Unknown
 from hanode.core.fence import fence_again, mark, signs_of_life
 from hanode.core.fence import read_table as reread
 from hanode.core.follow import SLOW_S, become, evacuate_action, follow, is_ready, proven_off
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState
-from hanode.core.model import (
-    Action,
-    ActionKind,
-    Before,
-    Call,
-    Host,
-    HostRecovery,
-    InstanceRecovery,
-    Migration,
-    Power,
-    ProofKind,
-    Resources,
-    Unknown,
-    WantKind,
-)
+from hanode.core.model import Action, ActionKind, Call, WantKind
 from hanode.core.order import restart_order
 from hanode.core.place import Ask, Placed, Refused, Room, place
 from hanode.core.policy import MARKER, StorageDomain
+from hanode.core.records import Before, HostRecovery, InstanceRecovery, ProofKind
 from hanode.core.suspicion import quiet_after_s
 from hanode.core.view import View, look_again, view
 

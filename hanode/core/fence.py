@@ -11,22 +11,12 @@ from typing import Any
 from hanode.core import accounts, levels
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
+from hanode.core.facts import Host, Power
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence
 from hanode.core.lifecycle import HostState
-from hanode.core.model import (
-    Action,
-    ActionKind,
-    Host,
-    HostRecovery,
-    InstanceRecovery,
-    Outcome,
-    Power,
-    Proof,
-    ProofKind,
-    Result,
-    WantKind,
-)
+from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
 from hanode.core.policy import MARKER, FencePlan, Policy
+from hanode.core.records import HostRecovery, InstanceRecovery, Proof, ProofKind
 
 ALIVE = frozenset({Verdict.HEALTHY, Verdict.AGENT_DOWN})
 

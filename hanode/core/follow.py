@@ -13,18 +13,11 @@ from typing import cast
 from hanode.core import locks
 from hanode.core.accounts import classify
 from hanode.core.decisions import Level
+from hanode.core.facts import Instance, Migration
 from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState, step_instance
-from hanode.core.model import (
-    Action,
-    ActionKind,
-    HostRecovery,
-    Instance,
-    InstanceRecovery,
-    Migration,
-    Result,
-    WantKind,
-)
+from hanode.core.model import Action, ActionKind, Result, WantKind
 from hanode.core.policy import MARKER
+from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.view import SELDOM, Gone, View, current
 
 PROVEN_OFF = frozenset({HostState.FENCED, HostState.EVACUATING})

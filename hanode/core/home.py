@@ -8,12 +8,14 @@ from hanode.core.accounts import RUNNABLE, account
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import watch_instances
+from hanode.core.facts import Instance
 from hanode.core.fence import new_round, power_on_action
 from hanode.core.follow import become, ran
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
-from hanode.core.model import Action, ActionKind, HostRecovery, Instance, InstanceRecovery
+from hanode.core.model import Action, ActionKind
 from hanode.core.policy import MARKER
+from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.view import View, view
 
 AT_HOME = frozenset({InstanceState.PENDING, InstanceState.WAITING, InstanceState.SKIPPED, InstanceState.FAILED, InstanceState.STUCK})

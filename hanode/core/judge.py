@@ -10,9 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hanode.core.decisions import PROOF_FREES, Beat, Judgement, Trace, Verdict
+from hanode.core.facts import Host, Power
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import Host, HostRecovery, Power, Roster
 from hanode.core.policy import MARKER, Policy
+from hanode.core.records import HostRecovery, Roster
 from hanode.core.suspicion import quiet_after_s, suspect_after_s
 
 

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from hanode.core.decisions import Trace
-from hanode.core.model import HostRecovery, Power, ProofKind
+from hanode.core.facts import Power
 from hanode.core.policy import FencePlan
+from hanode.core.records import HostRecovery, ProofKind
 
 UNTRIED_S = 10.0
 """So often a device is read that nothing was asked of yet: only to hear whether it contradicts the others."""

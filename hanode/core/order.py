@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hanode.core.model import InstanceRecovery
+from hanode.core.records import InstanceRecovery
 
 
 def restart_order(instances: Iterable[InstanceRecovery]) -> tuple[InstanceRecovery, ...]:

@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hanode.core.model import Call, Host, Instance, InstanceRecovery, Resources
+from hanode.core.facts import Host, Instance, Resources
+from hanode.core.model import Call
 from hanode.core.policy import Policy, StorageDomain
+from hanode.core.records import InstanceRecovery
 from hanode.core.storage import Lost, survival
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from hanode.core.model import Host
+from hanode.core.facts import Host
 
 MARKER = "hanode:"
 """Every disabled_reason and lock reason of ours starts with this word: so we know our own marks in Nova."""

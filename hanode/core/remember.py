@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import cast
 
 from hanode.core.decisions import Beat, Timers, Trace
-from hanode.core.model import Fleet, Host, Power, Reading, Snapshot, Unknown, WantKind
+from hanode.core.facts import Fleet, Host, Power, Reading, Unknown
+from hanode.core.model import Snapshot, WantKind
 
 KEPT_BEATS = 3
 KEPT_INTERVALS = 32

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hanode.core.model import Call, Instance
+from hanode.core.facts import Instance
+from hanode.core.model import Call
 from hanode.core.policy import StorageDomain
 
 

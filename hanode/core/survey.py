@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from hanode.core.brake import RECOVERING, Scene, has_work, was_found_dead
 from hanode.core.decisions import Verdict
 from hanode.core.draft import Draft, verdict_of
+from hanode.core.facts import Reading, Unknown
 from hanode.core.judge import Evidence
-from hanode.core.model import HostRecovery, Reading, Records, Unknown, WantKind
+from hanode.core.model import WantKind
+from hanode.core.records import HostRecovery, Records
 
 
 def survey(draft: Draft, evidence: Mapping[str, Evidence], in_office_s: float) -> Scene:

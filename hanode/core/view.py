@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from hanode.core.draft import Draft
+from hanode.core.facts import Instance, Migration, Reading
 from hanode.core.lifecycle import ENDED, InstanceState
-from hanode.core.model import HostRecovery, Instance, InstanceRecovery, Migration, Reading, WantKind
+from hanode.core.model import WantKind
+from hanode.core.records import HostRecovery, InstanceRecovery
 
 SELDOM = 10
 """What tells nothing new by itself is read so many times more seldom than what is followed."""

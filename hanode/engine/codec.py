@@ -18,7 +18,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 from cattrs import BaseConverter, BaseValidationError, Converter, transform_error
 
 from hanode.core.decisions import Closed
-from hanode.core.model import HostRecovery, InstanceRecovery
+from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.errors import HanodeError
 from hanode.ports import Entry
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hanode.core.decisions import Closed
-from hanode.core.model import Answer, Command, HostRecovery, Records, Roster
+from hanode.core.model import Answer, Command
+from hanode.core.records import HostRecovery, Records, Roster
 from hanode.engine import codec
 from hanode.engine.codec import (
     ANSWER,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 
+from hanode.core.facts import Fleet, Reading, Unknown
 from hanode.core.levels import host_and_level
-from hanode.core.model import Fleet, Reading, Unknown, Want, WantKind
+from hanode.core.model import Want, WantKind
 from hanode.errors import HanodeError, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from hanode.core.decisions import Beat
 from hanode.core.follow import ran
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import HostRecovery, InstanceRecovery, Moment
+from hanode.core.model import Moment
+from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.engine.age import time_of
 
 Lasted = tuple[str, float]

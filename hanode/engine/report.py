@@ -10,7 +10,7 @@ from typing import Any
 
 from hanode.core.decisions import Verdict
 from hanode.core.lifecycle import ENDED, HOST_SENTENCES, HostState, InstanceState
-from hanode.core.model import HostRecovery, Records
+from hanode.core.records import HostRecovery, Records
 from hanode.engine.age import time_of
 from hanode.engine.ledger import Ledger, Standing
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from hanode.core.decisions import Decisions, Timers, Verdict
+from hanode.core.facts import Fleet
 from hanode.core.follow import ran
 from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import Fleet, HostRecovery, Moment
+from hanode.core.model import Moment
 from hanode.core.policy import Policy
+from hanode.core.records import HostRecovery
 from hanode.engine.ledger import Guard
 from hanode.engine.reasons import SKIPPED, WAITING, reason_class
 

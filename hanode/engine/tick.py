@@ -12,8 +12,9 @@ from typing import Any
 from hanode import metrics
 from hanode.core.decide import decide
 from hanode.core.decisions import Decisions, Timers
-from hanode.core.model import HostRecovery, Moment, Outcome, Records, Snapshot
+from hanode.core.model import Moment, Outcome, Snapshot
 from hanode.core.policy import Policy
+from hanode.core.records import HostRecovery, Records
 from hanode.engine.age import is_expired
 from hanode.engine.ledger import Book, Guard, Ledger
 from hanode.engine.narrate import Narrator, narrate

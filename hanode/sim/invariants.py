@@ -14,7 +14,8 @@ from itertools import combinations
 
 from hanode.core.accounts import NOT_OURS
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import ActionKind, HostRecovery, InstanceRecovery
+from hanode.core.model import ActionKind
+from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.engine.codec import EPOCH, RENEWED
 from hanode.sim.evidence import Evidence, Tick, Violation
 from hanode.sim.knowledge import acted_on_what_it_knew, latest_record, was_fenced

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from hanode.core.decisions import Verdict
 from hanode.core.lifecycle import HostState
-from hanode.core.model import Action, ActionKind, HostRecovery
+from hanode.core.model import Action, ActionKind
+from hanode.core.records import HostRecovery
 from hanode.sim.evidence import Evidence, Tick, Violation
 
 NEWS_S = 15.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import HostRecovery
 from hanode.core.policy import MARKER
+from hanode.core.records import HostRecovery
 from hanode.engine.codec import RECOVERY
 from hanode.sim.run import Simulation
 from hanode.sim.world import VOLUMES, ApiError, BmcMode, ComputeHost, Condition, Kernel, Part, Process, World

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Migration, Power, Resources
 from hanode.core.levels import said_by_all
-from hanode.core.model import Aggregate, Call, Fleet, Host, Hypervisor, Instance, Migration, Power, Resources
+from hanode.core.model import Call
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable, in_part
 from hanode.ports import Entry, Journal, Transaction
 from hanode.sim.executor import Crash, SimExecutor

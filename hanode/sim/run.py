@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hanode.core.decisions import Closed, Decisions, Note
-from hanode.core.model import Action, Command, HostRecovery, Outcome
+from hanode.core.model import Action, Command, Outcome
 from hanode.core.policy import Policy
+from hanode.core.records import HostRecovery
 from hanode.engine.ledger import Book, Ledger
 from hanode.engine.narrate import line_of_action, line_of_note, line_of_outcome
 from hanode.engine.office import Office

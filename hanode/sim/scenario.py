@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hanode.core.model import HostRecovery
+from hanode.core.records import HostRecovery
 from hanode.errors import ConfigError
 from hanode.sim.evidence import Violation
 from hanode.sim.invariants import Was, accounted, all_recovered, judge, remember

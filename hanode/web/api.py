@@ -8,7 +8,7 @@ from typing import Any
 
 from hanode.core.decisions import Closed
 from hanode.core.lifecycle import ENDED, HOST_SENTENCES, INSTANCE_SENTENCES
-from hanode.core.model import HostRecovery, InstanceRecovery
+from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.engine.report import LOST, SAFE, Report, progress, records_in_order
 
 

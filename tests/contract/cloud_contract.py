@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from hanode.core.model import Call, Host, Instance
+from hanode.core.facts import Host, Instance
+from hanode.core.model import Call
 from hanode.errors import Refused
 from hanode.ports import Cloud
 

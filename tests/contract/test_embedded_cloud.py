@@ -20,7 +20,8 @@ from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.keystone import Credentials
 from hanode.adapters.openstack import OpenStackCloud
 from hanode.adapters.probes import Probes, ProbeSettings
-from hanode.core.model import Call, Power
+from hanode.core.facts import Power
+from hanode.core.model import Call
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
 from hanode.sim.cloud import EmbeddedCloud, example_world
 from hanode.sim.cloud.http import HttpError, Request

@@ -11,7 +11,7 @@ from hanode.adapters.fencing import metadata
 from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.fencing.secret import Secret
 from hanode.adapters.fencing.settings import AgentSettings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import Ambiguous, Refused, Unreachable
 from tests.contract.bmcs import HOST, PASSWORD, devices, never, wait_until, with_timeout
 from tests.contract.ipmi_bmcs import SimulatedIpmi

@@ -13,7 +13,7 @@ import pytest
 from hanode.adapters.fencing.config import FencingConfig
 from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.fencing.settings import IpmiSettings, RedfishSettings, Settings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import Ambiguous, Refused, Unreachable
 from hanode.ports import Fencer
 from tests.contract.bmcs import (

@@ -13,7 +13,7 @@ from hanode.adapters.fencing.config import FencingConfig
 from hanode.adapters.fencing.devices import Checked, Devices
 from hanode.adapters.fencing.secret import Secret
 from hanode.adapters.fencing.settings import AgentSettings, CommandSettings, HostDevices, Settings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import Ambiguous, Refused, Unreachable
 from tests.contract.bmcs import HOST, PASSWORD, config, devices, never, wait_until
 from tests.contract.programs import ScriptedAgent, ScriptedCommand

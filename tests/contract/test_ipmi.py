@@ -9,7 +9,7 @@ import pytest
 
 from hanode.adapters.fencing.ipmi import retries, same_guid
 from hanode.adapters.fencing.settings import IpmiSettings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import Ambiguous, Refused, Unreachable
 from tests.contract.bmcs import HOST, PASSWORD, STRANGER, UUID, devices, never, wait_until, with_timeout
 from tests.contract.ipmi_bmcs import ScriptedIpmitool

@@ -14,7 +14,7 @@ import pytest
 
 from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.fencing.settings import RedfishSettings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import Ambiguous, Refused, Unreachable
 from tests.contract.bmcs import (
     HOST,

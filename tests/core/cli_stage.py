@@ -18,7 +18,8 @@ import pytest
 from hanode.adapters.journal.sqlite import SqliteJournal
 from hanode.cli.main import main
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import Answer, Before, Command, HostRecovery, InstanceRecovery
+from hanode.core.model import Answer, Command
+from hanode.core.records import Before, HostRecovery, InstanceRecovery
 from hanode.engine.codec import Epoch, Renewal
 from hanode.engine.ledger import Guard, Ledger
 

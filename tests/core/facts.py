@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hanode.core.decisions import Beat, Trace
+from hanode.core.facts import Aggregate, Host, Hypervisor, Instance, Migration, Service
 from hanode.core.judge import Evidence
-from hanode.core.model import Aggregate, Host, Hypervisor, Instance, Migration, Roster, Service
 from hanode.core.policy import Policy
+from hanode.core.records import Roster
 
 POLICY = Policy(mode="act", fenceable=frozenset({"c1", "c2", "c3", "c4", "c5"}))
 

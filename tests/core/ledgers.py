@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import Before, Command, HostRecovery, InstanceRecovery
+from hanode.core.model import Command
+from hanode.core.records import Before, HostRecovery, InstanceRecovery
 from hanode.engine.codec import Epoch, Renewal
 from hanode.engine.ledger import Guard, Ledger
 from hanode.ports import Transaction

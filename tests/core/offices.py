@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 from hanode.core.lifecycle import HostState
-from hanode.core.model import HostRecovery, Moment
+from hanode.core.model import Moment
+from hanode.core.records import HostRecovery
 from hanode.engine.ledger import Guard, Ledger
 from hanode.engine.office import Office
 from hanode.errors import HanodeError

@@ -8,20 +8,9 @@ import pytest
 
 from hanode.core.brake import Scene, brake
 from hanode.core.decisions import HoldKind, Judgement, Verdict
+from hanode.core.facts import Aggregate, Fleet, Host, Service
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import (
-    Aggregate,
-    Before,
-    Fleet,
-    Host,
-    HostRecovery,
-    InstanceRecovery,
-    Proof,
-    ProofKind,
-    Records,
-    Roster,
-    Service,
-)
+from hanode.core.records import Before, HostRecovery, InstanceRecovery, Proof, ProofKind, Records, Roster
 from tests.core.facts import POLICY, host, service
 
 UP = (Service("1", "nova-conductor", "ctl1", "up"), Service("2", "nova-scheduler", "ctl1", "up"))

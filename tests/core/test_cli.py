@@ -16,7 +16,7 @@ from hanode.cli import asking
 from hanode.cli.main import COMMANDS, main
 from hanode.core.decisions import Closed
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import HostRecovery
+from hanode.core.records import HostRecovery
 from tests.core.cli_stage import DEAD, LONG_AGO, NOW, WAITS, Leader, Terminal, told
 
 # --------------------------------------------------------------------------- status

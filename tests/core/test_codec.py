@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hanode.core.lifecycle import HostState
-from hanode.core.model import HostRecovery, Proof, ProofKind, Roster
+from hanode.core.records import HostRecovery, Proof, ProofKind, Roster
 from hanode.engine import codec
 from hanode.engine.codec import CorruptEntry, NewerSchema
 from tests.core.ledgers import recovery

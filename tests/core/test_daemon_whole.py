@@ -14,7 +14,7 @@ from hanode import daemon
 from hanode.adapters.systemd import Systemd
 from hanode.cli.main import main
 from hanode.conf import build
-from hanode.core.model import Fleet, Host, Hypervisor, Service
+from hanode.core.facts import Fleet, Host, Hypervisor, Service
 from hanode.errors import Unreachable
 
 LIMIT_S = 60.0

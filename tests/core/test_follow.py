@@ -7,22 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from hanode.core.decisions import Timers
 from hanode.core.draft import Draft
+from hanode.core.facts import Instance, Migration, Reading
 from hanode.core.follow import evacuate_action, follow, is_ready
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import (
-    Before,
-    HostRecovery,
-    Instance,
-    InstanceRecovery,
-    Migration,
-    Moment,
-    Outcome,
-    Reading,
-    Records,
-    Result,
-    Snapshot,
-    WantKind,
-)
+from hanode.core.model import Moment, Outcome, Result, Snapshot, WantKind
+from hanode.core.records import Before, HostRecovery, InstanceRecovery, Records
 from hanode.core.view import View
 from tests.core.facts import POLICY, evacuation, instance
 

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from hanode.core.decisions import Beat, Timers, Verdict
+from hanode.core.facts import Aggregate, Fleet, Reading
 from hanode.core.judge import Evidence, judge
-from hanode.core.model import Aggregate, Fleet, Reading, Roster, Snapshot, WantKind
+from hanode.core.model import Snapshot, WantKind
+from hanode.core.records import Roster
 from hanode.core.remember import remember
 from hanode.core.suspicion import suspect_after_s
 from tests.core.facts import POLICY, evidence, host

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from hanode.core.decisions import Closed
-from hanode.core.model import Answer, HostRecovery, Roster
+from hanode.core.model import Answer
+from hanode.core.records import HostRecovery, Roster
 from hanode.engine import codec
 from hanode.engine.codec import CorruptEntry, Epoch, Renewal
 from hanode.engine.ledger import ANSWERS_KEPT, BYTES_LIMIT, KEYS_LIMIT, ForeignJournal, Guard, Ledger, packed

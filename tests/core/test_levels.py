@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from hanode.core.decisions import Trace
+from hanode.core.facts import Power
 from hanode.core.levels import (
     UNTRIED_S,
     another_is_next,
@@ -21,8 +22,8 @@ from hanode.core.levels import (
     watched,
 )
 from hanode.core.lifecycle import HostState
-from hanode.core.model import HostRecovery, Power, Proof, ProofKind
 from hanode.core.policy import NO_DEVICE, ONE_DEVICE, FenceLevel, FencePlan, Policy
+from hanode.core.records import HostRecovery, Proof, ProofKind
 
 BMC, OUTLETS = FenceLevel(), FenceLevel(outlets=True)
 TWO_BMCS = FencePlan((BMC, BMC))

@@ -8,7 +8,8 @@ import pytest
 
 from hanode.core.decide import decide
 from hanode.core.decisions import Decisions, Timers
-from hanode.core.model import Command, Moment, Records, Roster, Snapshot
+from hanode.core.model import Command, Moment, Snapshot
+from hanode.core.records import Records, Roster
 from hanode.engine import codec
 from tests.core.facts import POLICY
 

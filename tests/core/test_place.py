@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hanode.core.accounts import account
-from hanode.core.model import Call, Host, Instance
+from hanode.core.facts import Host, Instance
+from hanode.core.model import Call
 from hanode.core.place import Ask, Placed, Refused, Room, place
 from hanode.core.policy import Policy, StorageDomain
 from hanode.core.storage import Lost, Survives, survival

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hanode.cli.base import Desk, open_desk
-from hanode.core.model import HostRecovery
+from hanode.core.records import HostRecovery
 from hanode.engine.ledger import Standing
 from hanode.errors import HanodeError
 from hanode.sim.demo import is_back

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hanode.cli.base import open_desk
 from hanode.core.lifecycle import ENDED
-from hanode.core.model import HostRecovery
+from hanode.core.records import HostRecovery
 from hanode.errors import HanodeError
 from hanode.sim.stage import Process, scrubbed
 

@@ -15,7 +15,7 @@ from hanode.adapters.fencing.config import load as load_fencing
 from hanode.cli import checkup, proposal
 from hanode.cli.checkup import Finding, Severity
 from hanode.conf import build
-from hanode.core.model import Aggregate, Fleet, Host, Hypervisor, Instance, Service
+from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Service
 from hanode.core.policy import Policy
 from hanode.sim.cloud import EmbeddedCloud, example_world
 from hanode.sim.etcd import EtcdCluster, etcd_binary, wait_until

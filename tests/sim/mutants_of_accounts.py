@@ -9,10 +9,11 @@ from unittest.mock import patch
 from hanode.core import accounts, fence, follow, judge
 from hanode.core.decisions import Judgement, Verdict
 from hanode.core.draft import Draft
+from hanode.core.facts import Host, Instance, Migration
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import InstanceState
-from hanode.core.model import Host, HostRecovery, Instance, InstanceRecovery, Migration
 from hanode.core.policy import Policy
+from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.view import View
 from hanode.engine.office import Office
 from tests.sim.mutants_base import always, caught, changed

@@ -8,9 +8,11 @@ from dataclasses import replace
 from unittest.mock import patch
 
 from hanode.core import evacuate, follow
+from hanode.core.facts import Instance
 from hanode.core.lifecycle import InstanceState
-from hanode.core.model import Call, Instance, InstanceRecovery
+from hanode.core.model import Call
 from hanode.core.policy import StorageDomain
+from hanode.core.records import InstanceRecovery
 from hanode.core.storage import Lost, Survives, survival
 from hanode.core.view import View
 from tests.sim.mutants_base import always, caught, changed

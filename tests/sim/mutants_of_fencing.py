@@ -11,8 +11,9 @@ from unittest.mock import patch
 from hanode.core import fence, judge, remember
 from hanode.core.decisions import Trace, Verdict
 from hanode.core.draft import Draft
+from hanode.core.facts import Power
 from hanode.core.judge import Evidence
-from hanode.core.model import HostRecovery, Power, Proof, ProofKind
+from hanode.core.records import HostRecovery, Proof, ProofKind
 from tests.sim.mutants_base import always, caught, changed
 
 # --------------------------------------------------------------------------- S2: proven off

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import HostRecovery
+from hanode.core.records import HostRecovery
 from hanode.sim.evidence import Tick, Violation
 from hanode.sim.scenario import run
 

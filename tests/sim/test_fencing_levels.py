@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.core.policy import FenceLevel, FencePlan
 from hanode.errors import Ambiguous, Unreachable
 from hanode.sim.ports import SimFencer, SimNode

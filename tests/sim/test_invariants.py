@@ -9,8 +9,9 @@ import pytest
 
 from hanode.core.decisions import Closed, Decisions, Hold, HoldKind, Timers
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import Action, ActionKind, Before, Call, HostRecovery, InstanceRecovery, Proof, ProofKind
+from hanode.core.model import Action, ActionKind, Call
 from hanode.core.policy import Policy
+from hanode.core.records import Before, HostRecovery, InstanceRecovery, Proof, ProofKind
 from hanode.ports import Transaction
 from hanode.sim.evidence import Evidence, Tick, Violation
 from hanode.sim.invariants import (

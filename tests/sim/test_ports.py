@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from hanode import ports
-from hanode.core.model import Call, Power
+from hanode.core.facts import Power
+from hanode.core.model import Call
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
 from hanode.ports import Transaction
 from hanode.sim.journal import MemoryJournal

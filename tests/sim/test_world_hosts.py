@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.sim.invariants import one_writer
 from hanode.sim.world import (
     ApiError,

@@ -16,7 +16,7 @@ import requests
 
 from hanode.adapters.journal.sqlite import SqliteJournal
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import Before, HostRecovery, InstanceRecovery
+from hanode.core.records import Before, HostRecovery, InstanceRecovery
 from hanode.engine.codec import Epoch, Renewal
 from hanode.engine.ledger import Ledger
 from hanode.sim.etcd import free_ports

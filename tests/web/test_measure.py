@@ -11,10 +11,12 @@ from hanode import metrics
 from hanode.adapters.journal.measured import MeasuredJournal
 from hanode.core.accounts import SKIPPED_STATES
 from hanode.core.decisions import Beat, Decisions, Judgement, Timers, Verdict
+from hanode.core.facts import Fleet
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import Fleet, HostRecovery, Moment
+from hanode.core.model import Moment
 from hanode.core.place import CONSTRAINTS
 from hanode.core.policy import Policy
+from hanode.core.records import HostRecovery
 from hanode.engine.ledger import Guard
 from hanode.engine.measure import numbers
 from hanode.engine.phases import Lasted, Phases

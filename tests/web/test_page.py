@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hanode.core.lifecycle import HostState, InstanceState
-from hanode.core.model import HostRecovery, Proof, ProofKind
+from hanode.core.records import HostRecovery, Proof, ProofKind
 from tests.web.conftest import FAILED, HEALTHY, Played, entry, recovery, told
 
 LIMIT_S = 120.0

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from hanode.adapters.fencing import process
 from hanode.adapters.fencing.attempt import Attempt
 from hanode.adapters.fencing.settings import AgentSettings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 
 # The code alone is not believed: 2 is also how many programs end that were called wrongly.
 ENDS: Mapping[int, tuple[Power, re.Pattern[str]]] = {

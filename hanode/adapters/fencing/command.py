@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from hanode.adapters.fencing import process
 from hanode.adapters.fencing.attempt import Attempt, LoginRefused
 from hanode.adapters.fencing.settings import CommandSettings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import HanodeError, Refused, Unreachable
 
 ENDS: Mapping[int, Callable[[str], HanodeError]] = {3: Refused, 4: Unreachable, 5: LoginRefused}

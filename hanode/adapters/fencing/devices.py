@@ -25,8 +25,8 @@ from hanode.adapters.fencing.settings import (
     RedfishSettings,
     Settings,
 )
+from hanode.core.facts import Power
 from hanode.core.levels import said_by_all
-from hanode.core.model import Power
 from hanode.core.policy import FencePlan
 from hanode.errors import ConfigError, HanodeError, Refused, in_part
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from hanode.adapters.fencing import process
 from hanode.adapters.fencing.attempt import Attempt, LoginRefused
 from hanode.adapters.fencing.settings import IpmiSettings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import HanodeError, Refused, Unreachable
 
 STATUS = re.compile(r"^Chassis Power is (on|off)$", re.MULTILINE)

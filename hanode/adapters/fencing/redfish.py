@@ -19,7 +19,7 @@ from urllib3.exceptions import InsecureRequestWarning, NewConnectionError
 
 from hanode.adapters.fencing.attempt import Attempt, LoginRefused, in_thread
 from hanode.adapters.fencing.settings import RedfishSettings
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.errors import HanodeError, Refused, Unreachable
 
 # Said once, by FencingConfig.warnings, and not at each request.

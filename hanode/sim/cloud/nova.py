@@ -10,7 +10,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from hanode.core.model import Call, Migration
+from hanode.core.facts import Migration
+from hanode.core.model import Call
 from hanode.sim.cloud import nova_views as views
 from hanode.sim.cloud.http import HttpError, Request, Response, Route, find
 from hanode.sim.cloud.keystone import Keystone

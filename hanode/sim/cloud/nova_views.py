@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hanode.core.model import Aggregate, Hypervisor, Instance, Migration, Service
+from hanode.core.facts import Aggregate, Hypervisor, Instance, Migration, Service
 from hanode.sim.world import Server, ServerAction, World, stamp
 
 View = dict[str, Any]

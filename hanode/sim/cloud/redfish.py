@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.sim.cloud.http import HttpError, Request, Response, Route, find
 from hanode.sim.cloud.live import LiveWorld
 from hanode.sim.world import Bmc, World

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hanode.core.model import Power
+from hanode.core.facts import Power
 from hanode.sim.world.control import ApiError, Down, Hang
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hanode.core.model import Migration
+from hanode.core.facts import Migration
 from hanode.sim.world.hosts import uuid_of
 from hanode.sim.world.timeline import stamp
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from hanode.core.model import Aggregate, Call, Hypervisor, Instance, Migration, Resources, Service
+from hanode.core.facts import Aggregate, Hypervisor, Instance, Migration, Resources, Service
+from hanode.core.model import Call
 from hanode.sim.world.control import ApiError, Part
 from hanode.sim.world.hosts import ComputeHost, uuid_of
 from hanode.sim.world.placement import Inventory

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hanode.core.model import Resources
+from hanode.core.facts import Resources
 
 if TYPE_CHECKING:
     from hanode.sim.world.world import World

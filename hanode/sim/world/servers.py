@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from hanode.core.model import Instance, Resources
+from hanode.core.facts import Instance, Resources
 from hanode.sim.world.control import ApiError
 
 

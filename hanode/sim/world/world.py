@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from hanode.core.model import Aggregate
+from hanode.core.facts import Aggregate
 from hanode.core.policy import FenceLevel, FencePlan
 from hanode.sim.world.bmc import Bmc, Outlet
 from hanode.sim.world.compute import Compute

@@ -1,0 +1,151 @@
+"""What does the world look like? Facts, frozen, parsed once at the edge.
+
+A fact that could not be read is `Unknown`, never an empty list. Times ending in `_s` are seconds on this process's own
+boot clock; times ending in `_at` are texts for people (or Nova's own stamps) and are never compared with our clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Could not look; the reason is for the operator. No dangerous decision rests on an Unknown."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Reading(Generic[T]):
+    """One read of the world. It is as old as the moment it was *begun*, whenever it came back."""
+
+    value: T | Unknown
+    started_s: float
+    finished_s: float
+
+
+class Power(StrEnum):
+    """What a power device says. Only OFF is off: PoweringOff, Unknown or a paused board are OTHER."""
+
+    ON = "on"
+    OFF = "off"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Service:
+    """One row of os-services. `state` is None when its cell did not answer (microversion 2.69 and newer)."""
+
+    service_id: str
+    binary: str
+    host: str
+    state: str | None  # "up" | "down"
+    status: str | None = "enabled"  # "enabled" | "disabled"
+    disabled_reason: str = ""
+    forced_down: bool = False
+    updated_at: str = ""  # moves with each heartbeat, and with our own writes to the service
+    zone: str = ""
+
+
+@dataclass(frozen=True)
+class Hypervisor:
+    """One row of os-hypervisors, joined to its service by host name."""
+
+    host: str
+    kind: str  # "QEMU", "KVM", "fake", "VMware vCenter Server", "ironic", ...
+    host_ip: str
+    provider_id: str  # uuid of the compute node, which is the uuid of its Placement resource provider
+    hostname: str = ""
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    name: str
+    hosts: frozenset[str]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Host:
+    """All that the cloud's inventory tells of one compute host."""
+
+    name: str
+    service: Service
+    hypervisor: Hypervisor | None = None
+    aggregates: tuple[Aggregate, ...] = ()  # sorted by name
+
+    def metadata(self, key: str) -> str | None:
+        """The first value of an aggregate metadata key, aggregates in order of name."""
+        return next((a.metadata[key] for a in self.aggregates if key in a.metadata), None)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Everything one poll of os-services (joined with hypervisors and aggregates) shows."""
+
+    hosts: Mapping[str, Host]  # nova-compute only, by service host name
+    control: tuple[Service, ...]  # nova-conductor and nova-scheduler
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A server as Nova shows it to an administrator."""
+
+    instance_id: str
+    name: str
+    host: str
+    vm_state: str  # "active" | "stopped" | "error" | "paused" | "suspended" | "rescued" | "resized" | ...
+    task_state: str | None = None
+    power_state: str = "running"  # "running" | "shutdown" | "paused" | "suspended" | "crashed" | "nostate"
+    locked: bool = False
+    locked_reason: str = ""
+    project_id: str = ""
+    image_id: str = ""  # "" = boots from a volume
+    vcpus: int = 1
+    ram_mb: int = 0
+    disk_gb: int = 0
+    ephemeral_gb: int = 0
+    swap_mb: int = 0
+    zone: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def boots_from_volume(self) -> bool:
+        return self.image_id == ""
+
+    @property
+    def has_local_disk(self) -> bool:
+        """True when some disk of it lives on the compute host's own storage backend."""
+        return not self.boots_from_volume or self.ephemeral_gb > 0 or self.swap_mb > 0
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A record of os-migrations: Nova's own evidence of an evacuation (or live migration, resize)."""
+
+    migration_id: str
+    instance_id: str
+    kind: str  # "evacuation" | "live-migration" | "migration" | "resize"
+    status: str  # "accepted" | "pre-migrating" | "done" | "completed" | "failed" | "error" | ...
+    source: str
+    target: str  # "" until known
+    created_at: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Nova may still be working on it."""
+        return self.status not in {"done", "completed", "failed", "error", "cancelled", "confirmed", "reverted"}
+
+    @property
+    def blocks_release(self) -> bool:
+        """A restart of the host would still act on it (nova compute/manager.py `_destroy_evacuated_instances`)."""
+        return self.kind == "evacuation" and self.status in {"accepted", "pre-migrating", "done"}
+
+
+Resources = Mapping[str, int]  # Placement resource class -> amount

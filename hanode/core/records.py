@@ -1,0 +1,115 @@
+"""What have we promised about the world? Records, frozen, in the journal: one key for each host in recovery, one for the roster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hanode.core.facts import Resources
+from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
+from hanode.core.model import Call, Result
+
+
+@dataclass(frozen=True)
+class Before:
+    """An instance as it was before its host failed; what we promise to put back (S8)."""
+
+    vm_state: str
+    power_state: str
+    locked: bool
+
+
+@dataclass(frozen=True)
+class InstanceRecovery:
+    instance_id: str
+    name: str
+    state: InstanceState
+    reason: str
+    before: Before
+    project_id: str = ""
+    domain: str = ""  # storage domain of the host at SUSPECT; "" = none declared
+    resources: Resources = field(default_factory=dict)
+    attempt: int = 0  # evacuations posted, or about to be
+    target: str = ""
+    call: Call = Call.SCHEDULED
+    baseline: tuple[str, ...] = ()  # evacuation records known before the post, by id
+    avoid: tuple[str, ...] = ()  # targets of failed or unfinished attempts
+    tries_before: int = 0  # attempts that an operator's retry has forgiven
+    pinned: bool = False  # a post may still arrive: only the same target may be asked for again
+    ours: bool = False  # some attempt of ours may have been posted
+    unlocked: bool = False  # the tracked unlock step is done (or was never needed)
+    requested_at: str = ""
+    ended_at: str = ""
+
+
+class ProofKind(StrEnum):
+    DEVICE = "device"  # two readings of exactly off by the host's own device
+    PERSON = "person"  # an audited confirmation
+
+
+@dataclass(frozen=True)
+class Proof:
+    kind: ProofKind
+    text: str
+    at: str
+    level: int = 1  # DEVICE: whose devices read off; they are read again before each batch
+
+
+@dataclass(frozen=True)
+class HostRecovery:
+    """One incident of one host, with its instance table. One key in the journal."""
+
+    host: str
+    incident: str
+    state: HostState
+    reason: str
+    opened_at: str
+    cause: str = ""  # the verdict that opened the fencing
+    recovery: str = "evacuate"  # "evacuate" | "restart" | "none"
+    observe_only: bool = False  # mode observe: nothing is written to the world
+    approved: bool = False  # mode approve: an operator said yes
+    last_beat_at: str = ""  # Nova's stamp of the last heartbeat before the failure
+    offs: tuple[str, ...] = ()  # one per power-off intended in this round: its Result, "" while not known
+    offs_before: int = 0  # power-offs of earlier rounds of fencing in this incident
+    proof: Proof | None = None
+    powered_on: bool = False  # recovery "restart": power-on was asked for
+    release_asked: bool = False
+    instances: Mapping[str, InstanceRecovery] = field(default_factory=dict)
+    instances_read: bool = False  # the table rests on a complete read
+    fenced_at: str = ""
+    service_id: str = ""  # of its nova-compute when it fell silent; another one is another host under its name
+
+    @property
+    def fence_attempt(self) -> int:
+        return self.offs_before + len(self.offs)
+
+    @property
+    def is_open(self) -> bool:
+        """Some evacuation from it may be under way in Nova: it must stay off, whatever it shows."""
+        return any(i.state in IN_FLIGHT for i in self.instances.values())
+
+    @property
+    def off_may_have_reached(self) -> bool:
+        """Some off may have arrived at a device: the host may go down at any moment, whatever it shows now."""
+        harmless = {Result.REFUSED, Result.UNREACHABLE, Result.NOT_SENT}
+        return any(off not in harmless for off in self.offs)
+
+
+@dataclass(frozen=True)
+class Roster:
+    """What must survive a change of leader but belongs to no incident; one key in the journal."""
+
+    seen: frozenset[str] = frozenset()  # hosts some leader has seen up
+    held: Mapping[str, str] = field(default_factory=dict)  # host -> name of the hold under which it fell silent
+    quarantined: Mapping[str, str] = field(default_factory=dict)  # host -> why its power device is not believed
+    paused: str = ""  # by whom, when and why an operator wants nobody fenced; "" when nobody does
+    paused_s: float = 0.0  # how much of that was left when it was last written
+
+
+@dataclass(frozen=True)
+class Records:
+    """The journal as this tick read it."""
+
+    hosts: Mapping[str, HostRecovery] = field(default_factory=dict)
+    roster: Roster = Roster()
