@@ -12,10 +12,11 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 
 import hanode
-from hanode.cli import brake, config, demo, fence, host, incident, journal, run, simulate, status, watch
+from hanode.cli import brake, config, demo, explain, fence, host, incident, journal, run, simulate, status, watch
 
 COMMANDS: Mapping[str, type[Command]] = {
     "status": status.Status,
+    "explain": explain.Explain,
     "host list": host.HostList,
     "host show": host.HostShow,
     "host confirm-fenced": host.HostConfirmFenced,

@@ -29,7 +29,8 @@ def run(*words: str) -> tuple[int, str]:
     return code, stdout.getvalue()
 
 
-@pytest.mark.parametrize("words", ["status", "host list", "host show cn2", "incident list --all", "incident show cn2", "brake show"])
+@pytest.mark.parametrize("words", ["status", "host list", "host show cn2", "incident list --all", "incident show cn2", "brake show",
+                                   "explain cn2"])
 def test_every_reading_command_works_from_afar(played: Played, tmp_path: Path, words: str) -> None:
     """What they say is what they say on a controller."""
     played.publish(told(), recovery(entry("web", InstanceState.UNDERWAY, target="cn1")))
