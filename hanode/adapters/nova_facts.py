@@ -65,7 +65,10 @@ def instance(row: Json) -> Instance:
         ephemeral_gb=int(flavor["ephemeral"]),
         swap_mb=int(flavor["swap"] or 0),
         zone=row.get("OS-EXT-AZ:availability_zone") or "",
+        pinned_zone=(row["pinned_availability_zone"] or "") if "pinned_availability_zone" in row else None,
         metadata=dict(row["metadata"]),
+        extra_specs=dict(flavor.get("extra_specs") or {}),  # left out where policy forbids it
+        image_properties={key: str(value) for key, value in (image.get("properties") or {}).items()} if image else {},
     )
 
 

@@ -17,9 +17,10 @@ from hanode.core.judge import Evidence
 from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind, Call, WantKind
 from hanode.core.order import restart_order
-from hanode.core.place import Ask, Placed, Refused, Room, place
+from hanode.core.place import Placed, Refused, place
 from hanode.core.policy import MARKER, StorageDomain
 from hanode.core.records import Before, HostRecovery, InstanceRecovery, ProofKind
+from hanode.core.room import Ask, Limits, Room
 from hanode.core.suspicion import quiet_after_s
 from hanode.core.view import View, look_again, view
 
@@ -251,7 +252,7 @@ def room_now(draft: Draft) -> Room | None:
             draft.note_once(Level.ALARM, "room", "", f"nothing is posted: Placement cannot be read ({found.value.reason})")
         return None
     free = cast("Mapping[str, Resources]", reading.value)
-    room = Room({host: dict(resources) for host, resources in sorted(free.items())})
+    room = Room({host: dict(resources) for host, resources in sorted(free.items())}, Limits.of(draft.policy))
     for record in draft.records.values():
         for entry in record.instances.values():
             _charge(draft, room, record, entry, reading.started_s)

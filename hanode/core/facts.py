@@ -113,7 +113,10 @@ class Instance:
     ephemeral_gb: int = 0
     swap_mb: int = 0
     zone: str = ""
+    pinned_zone: str | None = None  # the zone that it was created for; "" = any; None: this Nova does not tell (before 2.96)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    extra_specs: Mapping[str, str] = field(default_factory=dict)  # of its flavor
+    image_properties: Mapping[str, str] = field(default_factory=dict)  # of its image, as Nova keeps them (2.98 and newer)
 
     @property
     def boots_from_volume(self) -> bool:
@@ -146,6 +149,17 @@ class Migration:
     def blocks_release(self) -> bool:
         """A restart of the host would still act on it (nova compute/manager.py `_destroy_evacuated_instances`)."""
         return self.kind == "evacuation" and self.status in {"accepted", "pre-migrating", "done"}
+
+
+@dataclass(frozen=True)
+class ServerGroup:
+    """One row of os-server-groups (2.64 and newer: one policy and its rule)."""
+
+    group_id: str
+    name: str
+    policy: str  # "affinity" | "anti-affinity" | "soft-affinity" | "soft-anti-affinity"
+    members: frozenset[str]  # instance ids
+    max_per_host: int = 1  # anti-affinity: rule max_server_per_host
 
 
 Resources = Mapping[str, int]  # Placement resource class -> amount

@@ -1,52 +1,22 @@
-"""Which host can take this instance? Constraints with names, then the roomiest of those that are left.
+"""Which host takes this instance? Of those against which no constraint speaks, the least busy, best spread, roomiest one.
 
-Each constraint answers None (fits) or a reason. A fold over the hosts: every placement is charged before the next.
+A fold over the instances: every placement is charged before the next. The same asks over the same room give the same places.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
+from typing import cast
 
-from hanode.core.facts import Host, Instance, Resources
+from hanode.core.constraints import CONSTRAINTS, STANDING, against, call_to
+from hanode.core.facts import Host
 from hanode.core.model import Call
-from hanode.core.policy import Policy, StorageDomain
-from hanode.core.records import InstanceRecovery
-from hanode.core.storage import Lost, survival
+from hanode.core.room import Ask, Room
 
-
-@dataclass
-class Room:
-    """What is still free, by host, less what this leader has already promised; the fold's accumulator."""
-
-    free: dict[str, dict[str, int]] = field(default_factory=dict)
-    in_flight: Counter[str] = field(default_factory=Counter)  # evacuations under way, by target
-    in_domain: Counter[str] = field(default_factory=Counter)
-    total: int = 0
-
-    def charge(self, host: str, resources: Resources) -> None:
-        left = self.free.setdefault(host, {})
-        for name, amount in resources.items():
-            left[name] = left.get(name, 0) - amount
-
-    def start(self, host: str, domain: str, resources: Resources) -> None:
-        """One more evacuation is under way to this host."""
-        self.charge(host, resources)
-        self.in_flight[host] += 1
-        self.in_domain[domain] += 1
-        self.total += 1
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One instance that wants a host."""
-
-    instance: Instance
-    record: InstanceRecovery
-    source: Host
-    domain: StorageDomain | None  # as journaled when the host fell silent
-    policy: Policy
+MOST_REASONS = 4
 
 
 @dataclass(frozen=True)
@@ -59,86 +29,110 @@ class Placed:
 class Refused:
     reason: str
     busy: bool = False  # it fits, only the limits on concurrency say "later"
+    target: str = ""  # busy: where it would go now; reserved there, so that what is less important does not take its room
+    rule: str = ""  # the constraint that speaks against most hosts; "" when there is no host at all
+    remedy: str = ""  # what an operator can do about that
 
 
-Constraint = Callable[[Ask, Host, Room], str | None]
+Score = tuple[int, int, int, str]
 
 
-def _not_avoided(ask: Ask, host: Host, room: Room) -> str | None:
-    return "an earlier attempt there failed" if host.name in ask.record.avoid else None
+@dataclass
+class _Shelf:
+    """The hosts that an ask of one kind may have, best first. Charging makes a score only worse, so a stale one is seen in time."""
 
-
-def _disk_survives(ask: Ask, host: Host, room: Room) -> str | None:
-    found = survival(ask.instance, ask.domain, ask.policy.domain_of(host))
-    return found.reason if isinstance(found, Lost) else None
-
-
-def _same_kind(ask: Ask, host: Host, room: Room) -> str | None:
-    kinds = {h.hypervisor.kind if h.hypervisor else "" for h in (ask.source, host)}
-    return None if len(kinds) == 1 else "another hypervisor type"
-
-
-def _same_zone_when_forced(ask: Ask, host: Host, room: Room) -> str | None:
-    """A call below 2.29 with a host passes the scheduler by (compute/api.py `evacuate`), so its zone rule is ours to keep."""
-    found = survival(ask.instance, ask.domain, ask.policy.domain_of(host))
-    if isinstance(found, Lost) or found.call is Call.SCHEDULED or host.service.zone == ask.source.service.zone:
-        return None
-    return f"outside availability zone {ask.source.service.zone}"
-
-
-def _has_room(ask: Ask, host: Host, room: Room) -> str | None:
-    free = room.free.get(host.name)
-    if free is None:
-        return "its room in Placement is not known"
-    short = [
-        f"{name} {free.get(name, 0)} of {amount}" for name, amount in sorted(ask.record.resources.items()) if free.get(name, 0) < amount
-    ]
-    return f"no room: {', '.join(short)}" if short else None
-
-
-CONSTRAINTS: Mapping[str, Constraint] = {
-    "attempts": _not_avoided,
-    "hypervisor": _same_kind,
-    "storage": _disk_survives,
-    "zone": _same_zone_when_forced,
-    "room": _has_room,
-}
+    targets: Sequence[Host]  # kept: it is known by its identity
+    heap: list[tuple[Score, int]] = field(default_factory=list)
+    refused: Refused | None = None  # the answer to every further ask of this kind: room only shrinks within a fold
 
 
 def place(ask: Ask, targets: Sequence[Host], room: Room) -> Placed | Refused:
-    """A host for it, or why none; charges nothing: the caller starts what it accepts."""
-    fitting, reasons = [], Counter[str]()
-    for host in targets:
-        reason = next((f"{name}: {said}" for name, rule in CONSTRAINTS.items() if (said := rule(ask, host, room))), None)
-        if reason is None:
-            fitting.append(host)
+    """A host for it, or why none; charges nothing: the caller takes what it accepts (`Room.take`)."""
+    best = _best(ask, targets, room)
+    if best is None:
+        return _refusal(ask, targets, room) if not is_plain(ask, room) else _refusal_of_kind(ask, targets, room)
+    if room.is_full(ask.domain.name if ask.domain else ""):
+        return Refused("in line: as many evacuations are under way as are allowed", busy=True, target=best.name)
+    if room.in_flight[best.name] >= room.limits.per_target:  # fewest in flight counts first: so it is with every other
+        return Refused("in line: every fitting host is taking as many as are allowed", busy=True, target=best.name)
+    return Placed(best.name, call_to(ask, best))
+
+
+def place_all(asks: Iterable[Ask], targets: Sequence[Host], room: Room) -> Mapping[str, Placed | Refused]:
+    """Each of them in this order, charged before the next; by instance id."""
+    found: dict[str, Placed | Refused] = {}
+    for ask in asks:
+        answer = place(ask, targets, room)
+        if isinstance(answer, Placed):
+            room.take(ask, answer.target)
+        found[ask.instance.instance_id] = answer
+    return found
+
+
+def _best(ask: Ask, targets: Sequence[Host], room: Room) -> Host | None:
+    if is_plain(ask, room):
+        return _from_shelf(ask, targets, room)
+    fitting = [host for host in targets if against(ask, host, room) is None]
+    return min(fitting, key=lambda host: score(ask, host, room), default=None)
+
+
+def is_plain(ask: Ask, room: Room) -> bool:
+    """Is it like every other of its kind, so that one shelf serves all of them?"""
+    return not (ask.record.avoid or ask.needs.unusual or ask.instance.instance_id in room.ground.group_of)
+
+
+def _shelf(ask: Ask, targets: Sequence[Host], room: Room) -> _Shelf:
+    key = (id(targets), ask.kind)
+    found = cast("_Shelf | None", room.shelves.get(key))
+    if found is None:
+        standing = [(score(ask, host, room), at) for at, host in enumerate(targets) if against(ask, host, room, STANDING) is None]
+        heapify(standing)
+        found = room.shelves[key] = _Shelf(targets, standing)
+    return found
+
+
+def _from_shelf(ask: Ask, targets: Sequence[Host], room: Room) -> Host | None:
+    heap = _shelf(ask, targets, room).heap
+    while heap:
+        kept, at = heap[0]
+        now = score(ask, targets[at], room)
+        if now != kept:
+            heapreplace(heap, (now, at))
+        elif against(ask, targets[at], room) is None:
+            return targets[at]
         else:
-            reasons[reason] += 1
-    if not fitting:
-        said = "; ".join(f"{reason} ({count})" for reason, count in sorted(reasons.items(), key=lambda r: (-r[1], r[0]))[:4])
-        return Refused(f"no host can take it: {said}" if said else "no host is up, enabled and sound")
-    return _roomiest(ask, fitting, room)
+            heappop(heap)  # what is too small for this kind stays so
+    return None
 
 
-def _roomiest(ask: Ask, fitting: Sequence[Host], room: Room) -> Placed | Refused:
-    policy = ask.policy
-    domain = ask.domain.name if ask.domain else ""
-    if room.total >= policy.max_evacuations or room.in_domain[domain] >= policy.max_per_domain:
-        return Refused("in line: as many evacuations are under way as are allowed", busy=True)
-    free = [h for h in fitting if room.in_flight[h.name] < policy.max_per_target]
-    if not free:
-        return Refused("in line: every fitting host is taking as many as are allowed", busy=True)
-    best = max(free, key=lambda h: (-room.in_flight[h.name], _slack(ask, room.free[h.name]), _reverse(h.name)))
-    found = survival(ask.instance, ask.domain, policy.domain_of(best))
-    assert not isinstance(found, Lost)
-    return Placed(best.name, found.call)
+def score(ask: Ask, host: Host, room: Room) -> Score:
+    """Smaller is better: fewest under way to it, fewest in its rack, most such instances that would still fit, then by name."""
+    return room.in_flight[host.name], room.in_rack[room.ground.racks.get(host.name, "")], -_slack(ask, room, host.name), host.name
 
 
-def _slack(ask: Ask, free: Mapping[str, int]) -> int:
-    """How many more such instances would fit: the tightest resource decides."""
+def _slack(ask: Ask, room: Room, host: str) -> int:
+    """How many such instances would fit: the tightest resource decides."""
+    free = room.free.get(host, {})
     return min((free.get(name, 0) // amount for name, amount in ask.record.resources.items() if amount), default=0)
 
 
-def _reverse(name: str) -> tuple[int, ...]:
-    """`max` takes the first name in alphabetical order among equals."""
-    return tuple(-ord(c) for c in name)
+def _refusal_of_kind(ask: Ask, targets: Sequence[Host], room: Room) -> Refused:
+    shelf = _shelf(ask, targets, room)
+    shelf.refused = shelf.refused or _refusal(ask, targets, room)
+    return shelf.refused
+
+
+def _refusal(ask: Ask, targets: Sequence[Host], room: Room) -> Refused:
+    if not targets:
+        return Refused("no host is up, enabled and sound")
+    reasons, rules = Counter[str](), Counter[str]()
+    for host in targets:
+        found = against(ask, host, room)
+        if found is not None:
+            reasons[": ".join(found)] += 1
+            rules[found[0]] += 1
+    ranked = sorted(reasons.items(), key=lambda r: (-r[1], r[0]))[:MOST_REASONS]
+    rule = min(rules, key=lambda name: (-rules[name], name))
+    remedy = CONSTRAINTS[rule].remedy
+    said = "; ".join(f"{reason} ({count})" for reason, count in ranked)
+    return Refused(f"no host can take it: {said}", rule=rule, remedy=remedy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hanode.core.place import CONSTRAINTS
+from hanode.core.constraints import CONSTRAINTS
 
 OTHER = "other"
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from hanode.core.accounts import account
 from hanode.core.facts import Host, Instance
 from hanode.core.model import Call
-from hanode.core.place import Ask, Placed, Refused, Room, place
+from hanode.core.place import Placed, Refused, place
 from hanode.core.policy import Policy, StorageDomain
+from hanode.core.room import Ask, Limits, Room
 from hanode.core.storage import Lost, Survives, survival
 from tests.core.facts import POLICY, host, instance
 
@@ -80,7 +81,7 @@ def test_every_placement_is_charged_before_the_next() -> None:
 def test_the_limits_on_concurrency_make_it_wait_in_line() -> None:
     """It fits: it is not WAITING for room, only for its turn."""
     narrow = replace(POLICY, max_per_target=1, max_evacuations=2)
-    left = room(c2=9, c3=9, c4=9)
+    left = replace(room(c2=9, c3=9, c4=9), limits=Limits.of(narrow))
     for expected in ("c2", "c3"):
         found = place(ask(instance(), policy=narrow), targets("c2", "c3", "c4"), left)
         assert isinstance(found, Placed) and found.target == expected

@@ -100,14 +100,14 @@ def lets_nova_rebuild_on_a_share_that_is_not_mounted() -> Iterator[None]:
     def by_scheduler(instance: Instance, source: StorageDomain | None, target: StorageDomain | None) -> Survives | Lost:
         found = survival(instance, source, target)
         return Survives(Call.SCHEDULED) if isinstance(found, Survives) else found
-    with changed("core.place.survival", by_scheduler):
+    with changed("core.constraints.survival", by_scheduler):
         yield
 
 
 @caught("S6", "other-storage-domain")
 def targets_any_storage_domain() -> Iterator[None]:
     """Takes every host for one that sees the disks."""
-    with changed("core.place.survival", lambda instance, source, _: survival(instance, source, source)):
+    with changed("core.constraints.survival", lambda instance, source, _: survival(instance, source, source)):
         yield
 
 
@@ -116,5 +116,5 @@ def guesses_where_nothing_is_declared() -> Iterator[None]:
     """Evacuates an instance with a local disk although nobody has said where its disk lies."""
     def hopeful(instance: Instance, source: StorageDomain | None, target: StorageDomain | None) -> Survives | Lost:
         return survival(instance, source, target) if source else Survives(Call.SCHEDULED)
-    with changed("core.place.survival", hopeful):
+    with changed("core.constraints.survival", hopeful):
         yield

@@ -10,11 +10,11 @@ from prometheus_client import generate_latest
 from hanode import metrics
 from hanode.adapters.journal.measured import MeasuredJournal
 from hanode.core.accounts import SKIPPED_STATES
+from hanode.core.constraints import CONSTRAINTS
 from hanode.core.decisions import Beat, Decisions, Judgement, Timers, Verdict
 from hanode.core.facts import Fleet
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
-from hanode.core.place import CONSTRAINTS
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery
 from hanode.engine.ledger import Guard

@@ -74,7 +74,7 @@ class Server:
             instance_id=self.instance_id, name=self.name, host=self.host, vm_state=self.vm_state, task_state=self.task_state,
             power_state=self.power_state, locked=self.locked, locked_reason=self.locked_reason, project_id=self.project_id,
             image_id=self.image_id, vcpus=self.vcpus, ram_mb=self.ram_mb, disk_gb=self.disk_gb, ephemeral_gb=self.ephemeral_gb,
-            swap_mb=self.swap_mb, zone=zone, metadata=dict(self.metadata),
+            swap_mb=self.swap_mb, zone=zone, pinned_zone=self.pinned_zone, metadata=dict(self.metadata),
         )
 
 
