@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -32,6 +32,9 @@ from hanode.adapters.journal import open_journal
 from hanode.adapters.journal.measured import MeasuredJournal
 from hanode.adapters.keystone import Credentials
 from hanode.adapters.leadership import open_leadership
+from hanode.adapters.notify import Channel, channels, open_notifier
+from hanode.adapters.notify.courier import Couriers
+from hanode.adapters.notify.message import Sender
 from hanode.adapters.openstack import OpenStackCloud
 from hanode.adapters.probes import Probes, ProbeSettings
 from hanode.adapters.systemd import Systemd
@@ -39,9 +42,10 @@ from hanode.conf import build
 from hanode.core.decisions import Verdict
 from hanode.core.policy import Policy
 from hanode.engine import tick
+from hanode.engine.herald import Herald
 from hanode.engine.ledger import ForeignJournal, Ledger
 from hanode.engine.measure import measure
-from hanode.engine.narrate import LogNarrator
+from hanode.engine.narrate import Chorus, LogNarrator
 from hanode.engine.office import Office
 from hanode.errors import Ambiguous, ConfigError, HanodeError, Refused, Unreachable
 from hanode.ports import Journal, Probe
@@ -57,6 +61,7 @@ PATIENCE_S = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses between attempts to reach what we need at start; the last one again and again."""
 
 ACTS_END_S = 10.0
+NEWS_END_S = 5.0
 
 BREATH = 3.0
 """A tick that took a moment is followed by a rest of three, however often the bell rings: a quarter of a processor at most."""
@@ -90,6 +95,7 @@ class Parts:
     policy: Policy
     journal: Journal | None = None  # for those who only read
     cloud: str = ""
+    notifier: Couriers = field(default_factory=Couriers)
 
 
 class Patiently(Protocol):
@@ -198,6 +204,8 @@ class Daemon:
         engine = parts.engine
         measure(engine.leads, engine.status)
         metrics.is_ready(engine.ready)
+        if not engine.leads:
+            parts.notifier.forget()  # only the leader tells; another tells what is open anew
         role = "leader" if engine.leads else "standby"
         self._web.site.pulse = Pulse(role, engine.ready, time.monotonic(), 2 * parts.policy.lease_ttl_s)
 
@@ -232,6 +240,7 @@ class Daemon:
         if not parts.executor.close(ACTS_END_S):
             LOG.warning("some acts did not end within %.0f s; the next leader learns what became of them by reading the world",
                         ACTS_END_S)
+        parts.notifier.close(NEWS_END_S)
         LOG.info("has handed over and ends")
 
     def _reloaded(self, parts: Parts) -> Parts:
@@ -321,6 +330,7 @@ def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     devices = Devices(load_devices(settings))
     policy = build.policy(settings, devices.hosts(), devices.plans())
     probe = make_probe(settings)
+    tellers = make_channels(settings)
     access = Access(**build.journal(settings))
     journal = MeasuredJournal(open_journal(settings.get("journal", "url"), settings.cluster_id, access))
     cloud = patiently("Keystone", lambda: open_cloud(settings))
@@ -331,8 +341,10 @@ def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     leadership = open_leadership(settings.get("journal", "url"), settings.cluster_id, node, ttl_s, access)
     office = Office(ledger, leadership, clock, node=node, ttl_s=ttl_s, margin_s=ttl_s / 5)
     executor = ThreadExecutor()
-    engine = tick.Engine(cloud, devices, probe, ledger, office, clock, executor, policy, LogNarrator(), node)
-    return Parts(engine, executor, devices, policy, journal, cloud.identity())
+    notifier = open_notifier(tellers, frozenset(settings.get("notifications", "events")), settings.get("notifications", "give_up_s"))
+    narrator = Chorus(LogNarrator(), Herald(notifier, node))
+    engine = tick.Engine(cloud, devices, probe, ledger, office, clock, executor, policy, narrator, node)
+    return Parts(engine, executor, devices, policy, journal, cloud.identity(), notifier)
 
 
 def read_devices(settings: build.Settings) -> fencing.FencingConfig:
@@ -361,6 +373,10 @@ def make_probe(settings: build.Settings) -> Probe:
     if value("kind") == "none":
         return NoProbe()
     return Probes(ProbeSettings(value("kind"), value("port"), value("banner"), value("timeout_s"), value("addresses")))
+
+
+def make_channels(settings: build.Settings) -> list[Channel]:
+    return channels(Sender(settings.cluster_id, settings.host_id), **build.notifications(settings))
 
 
 def open_cloud(settings: build.Settings) -> OpenStackCloud:

@@ -41,6 +41,8 @@ API_CALLS = Counter("hanode_api_calls", "Calls to the cloud by service, verb and
                     registry=REGISTRY)
 ACTIONS = Counter("hanode_actions", "Writes to the world by kind and result", ["kind", "result"], registry=REGISTRY)
 NOTES = Counter("hanode_notes", "Lines of the story by event and level", ["event", "level"], registry=REGISTRY)
+NOTIFICATIONS = Counter("hanode_notifications", "Attempts to notify by channel and outcome", ["channel", "outcome"], registry=REGISTRY)
+NOTIFICATIONS_WAITING = Gauge("hanode_notifications_waiting", "Notifications that are not delivered yet", ["channel"], registry=REGISTRY)
 PHASE = Histogram("hanode_phase_seconds", "How long each part of a recovery took; downtime is that of one instance, from its host's "
                   "last heartbeat to running again", ["phase"], registry=REGISTRY, buckets=PHASE_S)
 
@@ -48,6 +50,11 @@ MODES = ("observe", "approve", "act")
 PHASES = ("detect", "fence", "place", "evacuate", "verify", "downtime")
 for _phase in PHASES:
     PHASE.labels(_phase)
+# There from the beginning: Prometheus sees no rise in a series that begins with its first failure.
+for _channel in ("webhook", "command"):
+    NOTIFICATIONS_WAITING.labels(_channel)
+    for _outcome in ("delivered", "failed", "refused", "gave-up", "dropped"):
+        NOTIFICATIONS.labels(_channel, _outcome)
 
 CLOUD: Mapping[str, tuple[str, str]] = {
     # name -> what it is, its label ("" for none). Only the leader shows these.
@@ -132,6 +139,15 @@ def acted(kind: str, result: str) -> None:
 
 def noted(event: str, level: str) -> None:
     NOTES.labels(event, level).inc()
+
+
+def notified(channel: str, outcome: str) -> None:
+    """Outcomes: delivered, failed (tried again), refused, gave-up, dropped (the queue was full)."""
+    NOTIFICATIONS.labels(channel, outcome).inc()
+
+
+def notifications_wait(channel: str, count: int) -> None:
+    NOTIFICATIONS_WAITING.labels(channel).set(count)
 
 
 def phase_ended(phase: str, duration_s: float) -> None:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from hanode.core.facts import Fleet, Instance, Migration, Power, Resources
 from hanode.core.model import Call, Moment
+from hanode.core.news import News
 
 
 class Clock(Protocol):
@@ -204,6 +205,18 @@ class Leadership(Protocol):
 
     def resign(self) -> None:
         """Give the lock up at once, so that another need not wait for its lease. Idempotent; never raises."""
+        ...
+
+
+class Notifier(Protocol):
+    """Whom to tell: people's tools. Never on the path of a recovery."""
+
+    def tell(self, news: News) -> None:
+        """Take it to be delivered later, elsewhere, at least once if the other side answers in time. Never blocks, never raises."""
+        ...
+
+    def forget(self) -> None:
+        """Office is lost: what was not delivered is left to the next leader, who tells what is open anew."""
         ...
 
 

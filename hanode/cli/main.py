@@ -12,7 +12,7 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 
 import hanode
-from hanode.cli import brake, config, demo, explain, fence, host, incident, journal, run, simulate, status, watch
+from hanode.cli import brake, config, demo, explain, fence, host, incident, journal, notify, run, simulate, status, watch
 
 COMMANDS: Mapping[str, type[Command]] = {
     "status": status.Status,
@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "journal export": journal.JournalExport,
     "journal import": journal.JournalImport,
     "fence check": fence.FenceCheck,
+    "notify test": notify.NotifyTest,
     "run": run.Run,
     "simulate": simulate.Simulate,
     "demo": demo.Demo,

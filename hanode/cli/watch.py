@@ -13,8 +13,9 @@ from rich.table import Table as Grid
 
 from hanode.cli.asking import find_record
 from hanode.cli.base import OK, REFUSED, Desk, Far
+from hanode.core.lifecycle import LOST
 from hanode.core.records import HostRecovery
-from hanode.engine.report import LOST, progress
+from hanode.engine.report import progress
 from hanode.errors import Ambiguous, Unreachable
 
 EVERY_S = 1.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+import shlex
 import socket
 import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -130,13 +131,16 @@ def secret(settings: Settings, group: str, file_option: str, inline_option: str 
 
 
 SECRET_FILES = (("keystone", "password_file"), ("keystone", "application_credential_secret_file"),
-                ("journal", "password_file"), ("journal", "key_file"), ("web", "password_file"), ("web", "key_file"))
+                ("journal", "password_file"), ("journal", "key_file"), ("web", "password_file"), ("web", "key_file"),
+                ("notifications", "webhook_url_file"), ("notifications", "webhook_secret_file"))
 
 
 def exposed(settings: Settings) -> tuple[str, ...]:
     """Every secret that anybody on this machine can read, with file, key and remedy."""
     places = [(settings.where(*option), settings.get(*option)) for option in SECRET_FILES if settings.get(*option)]
-    places += [(f"{file}: [keystone] password", file) for file in settings.files if "password" in _parse(file).get("keystone", {})]
+    inline = (("keystone", "password"), ("notifications", "webhook_url"))
+    places += [(f"{file}: [{group}] {option}", file) for file in settings.files for group, option in inline
+               if option in _parse(file).get(group, {})]
     return tuple(f"{where}: everybody on this machine can read {path}: chmod 640 {path}" for where, path in places if _is_open(path))
 
 
@@ -198,6 +202,22 @@ def journal(settings: Settings) -> dict[str, Any]:
 def door(settings: Settings) -> dict[str, str]:
     """The arguments of `web.door.Door.of`."""
     return {option: settings.get("web", option) or "" for option in ("cert_file", "key_file", "client_ca_file", "password_file")}
+
+
+def notifications(settings: Settings) -> dict[str, Any]:
+    """The arguments of `adapters.notify.channels`; secrets are read from their files now."""
+    def value(option: str) -> Any:
+        return settings.get("notifications", option)
+
+    try:
+        arguments = shlex.split(value("command") or "")
+    except ValueError as error:
+        raise ConfigError(f"{settings.where('notifications', 'command')}: {error}: quote it as for a shell") from error
+    return {
+        "url": secret(settings, "notifications", "webhook_url_file", "webhook_url") or "",
+        "secret": secret(settings, "notifications", "webhook_secret_file") or "", "ca_file": value("webhook_ca_file") or "",
+        "command": arguments, "timeout_s": value("timeout_s"),
+    }
 
 
 def check(settings: Settings, made: Policy) -> None:

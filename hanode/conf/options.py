@@ -13,6 +13,9 @@ from oslo_config import cfg, types
 
 from hanode.conf import judgement
 from hanode.conf.judgement import group
+from hanode.core.news import Event
+
+EVENTS = tuple(str(event) for event in Event if event is not Event.TEST)
 
 CLUSTER_ID = r"[a-z0-9][a-z0-9._-]*"
 
@@ -136,6 +139,32 @@ WEB = (
     ],
 )
 
+NOTIFICATIONS = (
+    group("notifications", "Who is told without asking: alarms, incidents, the brake. Only the leader tells; a recovery never "
+          "waits for it. Try it with `hanode notify test`."),
+    [
+        cfg.StrOpt("webhook_url", secret=True,
+                   help="http(s) address to which each notification is posted as JSON. Unset: no webhook. A token in the address is a "
+                   "secret: then use webhook_url_file. See docs/notifications.md for the fields."),
+        cfg.StrOpt("webhook_url_file", help="File whose content is the address, instead of webhook_url."),
+        cfg.StrOpt("webhook_secret_file",
+                   help="File whose content signs each notification (HMAC-SHA256, header X-Hanode-Signature). Unset: whoever reaches "
+                   "the receiver can tell it anything in our name."),
+        cfg.StrOpt("webhook_ca_file", help="CA certificates by which the receiver is trusted. Unset: the system's."),
+        cfg.StrOpt("command", sample_default="/usr/local/bin/tell-oncall --from hanode",
+                   help="Program with arguments that is started for each notification and reads its JSON from standard input. Exit code "
+                   "0: told; any other: tried again. No shell is involved."),
+        cfg.FloatOpt("timeout_s", default=5.0, min=0.5, max=120.0,
+                     help="One attempt lasts at most so long; a command is killed then, with its children."),
+        cfg.FloatOpt("give_up_s", default=3600.0, min=1.0, max=86400.0,
+                     help="A notification that could not be delivered for so long is given up: what is older is no news."),
+        cfg.ListOpt("events", default=list(EVENTS), item_type=types.String(choices=EVENTS),
+                    help="What is told: leader (a daemon took office), incident (begins, ends), recovered (all instances are accounted "
+                    "for), needs-operator, lost (instances STUCK or FAILED), brake (a hold begins, ends), quarantine (a power device is "
+                    "not believed), check (`hanode config check` found an error by itself), alarm (every other alarm of the log)."),
+    ],
+)
+
 FENCING_FILES = [
     cfg.StrOpt("config_file", default="/etc/hanode/fencing.yaml",
                help="The power devices of the hosts. A host without a device can only be confirmed dead by a person. Its content "
@@ -157,5 +186,5 @@ def list_opts() -> list[Group]:
         (judgement.FENCING[0], [*FENCING_FILES, *judgement.FENCING[1]]),
         judgement.EVACUATION, judgement.STORAGE,
         (judgement.PROTECTION[0], [*judgement.PROTECTION[1], IMAGE_TAGS]),
-        WEB,
+        WEB, NOTIFICATIONS,
     ]

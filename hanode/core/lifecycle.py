@@ -184,6 +184,9 @@ TO_DO = frozenset({_I.PENDING, _I.WAITING})
 ENDED = frozenset({_I.VERIFIED, _I.RETURNED, _I.STUCK, _I.FAILED, _I.SKIPPED, _I.GONE})
 """Nothing more is done by ourselves; STUCK and FAILED raise an alarm."""
 
+SAFE = frozenset({_I.VERIFIED, _I.RETURNED})
+LOST = frozenset({_I.STUCK, _I.FAILED})
+
 
 def step_host(state: HostState, to: HostState) -> HostState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 from hanode import metrics
 from hanode.core.decisions import Decisions, Level, Note
 from hanode.core.model import Action, ActionKind, Outcome, Result
+from hanode.core.records import HostRecovery
 
 LOG = logging.getLogger(__name__)
 LEVELS: Mapping[Level, int] = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ALARM: logging.ERROR}
@@ -23,7 +24,9 @@ class Narrator(Protocol):
 
     def outcome(self, outcome: Outcome) -> None: ...
 
-    def decided(self, decisions: Decisions) -> None: ...
+    def decided(self, decisions: Decisions, records: Mapping[str, HostRecovery], status: Mapping[str, Any], /) -> None:
+        """The end of a tick: what was committed, all open records after it, and what is published."""
+        ...
 
 
 def line_of_note(note: Note) -> str:
@@ -50,12 +53,12 @@ def line_of_outcome(outcome: Outcome) -> str | None:
     return f"{action.host}: {action.kind}{subject} {outcome.result}: {outcome.detail} [{action.incident}]"
 
 
-def narrate(narrator: Narrator, decisions: Decisions) -> None:
+def narrate(narrator: Narrator, decisions: Decisions, records: Mapping[str, HostRecovery], status: Mapping[str, Any]) -> None:
     for note in decisions.notes:
         narrator.note(note)
     for action in decisions.actions:
         narrator.action(action)
-    narrator.decided(decisions)
+    narrator.decided(decisions, records, status)
 
 
 class LogNarrator:
@@ -74,5 +77,28 @@ class LogNarrator:
         if line:
             LOG.warning("%s", line)
 
-    def decided(self, decisions: Decisions) -> None:
+    def decided(self, decisions: Decisions, records: Mapping[str, HostRecovery], status: Mapping[str, Any], /) -> None:
         """What holds now, unlike what happens, is shown by `hanode.engine.measure`."""
+
+
+class Chorus:
+    """Several narrators, in their order."""
+
+    def __init__(self, *narrators: Narrator) -> None:
+        self._narrators = narrators
+
+    def note(self, note: Note) -> None:
+        for narrator in self._narrators:
+            narrator.note(note)
+
+    def action(self, action: Action) -> None:
+        for narrator in self._narrators:
+            narrator.action(action)
+
+    def outcome(self, outcome: Outcome) -> None:
+        for narrator in self._narrators:
+            narrator.outcome(outcome)
+
+    def decided(self, decisions: Decisions, records: Mapping[str, HostRecovery], status: Mapping[str, Any], /) -> None:
+        for narrator in self._narrators:
+            narrator.decided(decisions, records, status)

@@ -9,14 +9,12 @@ from enum import IntEnum
 from typing import Any
 
 from hanode.core.decisions import Verdict
-from hanode.core.lifecycle import ENDED, HOST_SENTENCES, HostState, InstanceState
+from hanode.core.lifecycle import ENDED, HOST_SENTENCES, LOST, SAFE, HostState, InstanceState
 from hanode.core.records import HostRecovery, Records
 from hanode.engine.age import time_of
 from hanode.engine.ledger import Ledger, Standing
 
 WELL = frozenset({Verdict.HEALTHY, Verdict.EXEMPT})
-SAFE = frozenset({InstanceState.VERIFIED, InstanceState.RETURNED})
-LOST = frozenset({InstanceState.STUCK, InstanceState.FAILED})
 MODES: Mapping[str, str] = {
     "observe": "hanode only OBSERVES: failed hosts are reported, nothing is restarted",
     "approve": "hanode is armed and ASKS: each failed host waits for `hanode incident approve`",

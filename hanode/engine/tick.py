@@ -98,9 +98,10 @@ class Engine:
         decisions = decide(snapshot, book.records, term.timers, self._policy, now)
         self._commit(term, decisions, book.records, now)
         term.timers, term.outcomes = decisions.timers, ()
-        narrate(self._narrator, decisions)
+        records = _after(book.records, decisions)
+        narrate(self._narrator, decisions, records, self.status)
         ended = [closed.record for closed in decisions.closes]
-        for phase, lasted_s in term.phases.follow([*_after(book.records, decisions).values(), *ended], term.timers.beats, now):
+        for phase, lasted_s in term.phases.follow([*records.values(), *ended], term.timers.beats, now):
             metrics.phase_ended(phase, lasted_s)
         # Only here, after the commit: no act whose intent a later leader could not read.
         term.workers.dispatch(decisions.actions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ from hanode.core.model import Action, Command, Outcome
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery
 from hanode.engine.ledger import Book, Ledger
-from hanode.engine.narrate import line_of_action, line_of_note, line_of_outcome
+from hanode.engine.narrate import Narrator, line_of_action, line_of_note, line_of_outcome
 from hanode.engine.office import Office
 from hanode.engine.tick import Engine
 from hanode.errors import HanodeError
@@ -58,7 +58,7 @@ class StoryNarrator:
         if line:
             self._story.say(self._node, line)
 
-    def decided(self, decisions: Decisions) -> None:
+    def decided(self, decisions: Decisions, _records: Mapping[str, HostRecovery], _status: Mapping[str, Any]) -> None:
         self._story.ticks.append(Tick(self._story.world.now_s, self._node, decisions))
 
 
@@ -106,12 +106,15 @@ class Simulation:
             margin_s=self.policy.lease_ttl_s / 5,
             owner_factory=lambda: f"{node.name}.{node.boots}.{len(self.story.commits)}",
         )
-        narrator = StoryNarrator(self.story, node.name)
+        narrator = self.narrator(node)
         engine = Engine(
             cloud, SimFencer(node, self._without), SimProbe(node), ledger, office, clock, node.executor, self.policy, narrator, node.name
         )
         engine.wake = lambda: self._wake(node.name)
         return engine
+
+    def narrator(self, node: SimNode) -> Narrator:
+        return StoryNarrator(self.story, node.name)
 
     def _wake(self, name: str) -> None:
         daemon = self.daemons[name]

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from hanode.core.decisions import Closed
-from hanode.core.lifecycle import ENDED, HOST_SENTENCES, INSTANCE_SENTENCES
+from hanode.core.lifecycle import ENDED, HOST_SENTENCES, INSTANCE_SENTENCES, LOST, SAFE
 from hanode.core.records import HostRecovery, InstanceRecovery
-from hanode.engine.report import LOST, SAFE, Report, progress, records_in_order
+from hanode.engine.report import Report, progress, records_in_order
 
 
 def hosts(report: Report) -> list[dict[str, Any]]:

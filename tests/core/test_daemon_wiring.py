@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from hanode import metrics
 from hanode.adapters.executor import ThreadExecutor
 from hanode.adapters.fencing.config import FencingConfig
 from hanode.adapters.fencing.devices import Devices
+from hanode.adapters.notify.courier import Couriers
 from hanode.adapters.systemd import Systemd
 from hanode.conf import build
 from hanode.core.policy import Policy
@@ -375,3 +376,38 @@ def test_a_series_that_was_shown_goes_to_0_instead_of_vanishing() -> None:
 
 def shown() -> str:
     return generate_latest(metrics.REGISTRY).decode()
+
+
+# --------------------------------------------------------------------------- notifications
+
+
+class PlayedNotifier(Couriers):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgot = 0
+        self.closed_when_resigned: bool | None = None
+        self.engine: PlayedEngine | None = None
+
+    def forget(self) -> None:
+        self.forgot += 1
+
+    def close(self, timeout_s: float) -> bool:
+        assert self.engine is not None
+        self.closed_when_resigned = self.engine.resigned
+        return True
+
+
+def test_who_does_not_lead_tells_nothing_and_who_ends_tells_the_rest(running: Running) -> None:
+    """Exactly the leader tells; a hand-over does not wait for a receiver that is slow."""
+    notifier = PlayedNotifier()
+    notifier.engine = running.engine
+    wire = running.daemon._wire
+    running.daemon._wire = lambda settings, patiently: replace(wire(settings, patiently), notifier=notifier)
+    running.start()
+    wait_until(lambda: running.engine.ticks >= 1)
+    assert notifier.forgot == 0
+    running.engine.leads = False
+    running.engine.wake()
+    wait_until(lambda: notifier.forgot >= 1)
+    assert running.end() == 0
+    assert notifier.closed_when_resigned is True

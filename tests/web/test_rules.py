@@ -135,6 +135,10 @@ CASES: Mapping[str, Case] = {
     "stalled": Case("5m", frozenset({"HanodeTickStalled"}), {f"hanode_last_tick_timestamp_seconds{{{B}}}": always(1)}),
     "slow": Case("25m", frozenset({"HanodeTickSlow"}), {f'hanode_tick_seconds_bucket{{le="0.1",{A}}}': always(1)}),
     "restless": case("30m", "HanodeOfficeRestless", term="1x20 2x20 3x20 4x20 5x20 6x400"),
+    "notifications do not arrive": Case("12m", frozenset({"HanodeNotificationsFail"}), {
+        f'hanode_notifications_total{{channel="webhook",outcome="failed",{A}}}': RISING}),
+    "a notification that failed once": Case("40m", frozenset(), {
+        f'hanode_notifications_total{{channel="webhook",outcome="failed",{A}}}': "0x20 1x460"}),
     "lost": case("1m", "HanodeInstancesLost", instances__STUCK=always(2)),
     "waiting": case("6m", "HanodeInstancesWaiting", instances_waiting__room=always(2)),
     "skipped": case("16m", "HanodeInstancesSkipped", instances_skipped__paused=always(1), instances_skipped__policy=always(9)),
