@@ -36,9 +36,10 @@ from hanode.adapters.notify import Channel, channels, open_notifier
 from hanode.adapters.notify.courier import Couriers
 from hanode.adapters.notify.message import Sender
 from hanode.adapters.openstack import OpenStackCloud
-from hanode.adapters.probes import Probes, ProbeSettings
+from hanode.adapters.probes import CommandSettings, Probes, ProbeSettings
 from hanode.adapters.systemd import Systemd
 from hanode.conf import build
+from hanode.conf.probing import Network
 from hanode.core.decisions import Verdict
 from hanode.core.policy import Policy
 from hanode.engine import tick
@@ -360,19 +361,21 @@ def load_devices(settings: build.Settings) -> fencing.FencingConfig:
 
 
 class NoProbe:
-    """[probe] kind = none: nothing is ever known of a host itself."""
+    """[probe] kind = none and nothing else: nothing is ever known of a host itself."""
 
-    def answers(self, host: str, host_ip: str) -> bool:
-        raise Unreachable(f"no probe is configured, so {host} ({host_ip}) cannot be asked")
+    def answers(self, host: str, host_ip: str, network: str) -> bool:
+        raise Unreachable(f"no probe is configured, so {host} ({host_ip}) cannot be asked over {network}")
 
 
 def make_probe(settings: build.Settings) -> Probe:
-    def value(option: str) -> Any:
-        return settings.get("probe", option)
+    networks = build.networks(settings)
+    return Probes({name: _way_of(network) for name, network in networks.items()}) if networks else NoProbe()
 
-    if value("kind") == "none":
-        return NoProbe()
-    return Probes(ProbeSettings(value("kind"), value("port"), value("banner"), value("timeout_s"), value("addresses")))
+
+def _way_of(network: Network) -> ProbeSettings | CommandSettings:
+    if network.argv:
+        return CommandSettings(network.argv, network.timeout_s)
+    return ProbeSettings(network.kind, network.port, network.banner, network.timeout_s, network.addresses, network.within)
 
 
 def make_channels(settings: build.Settings) -> list[Channel]:

@@ -149,8 +149,8 @@ class Fencer(Protocol):
 
 
 class Probe(Protocol):
-    def answers(self, host: str, host_ip: str) -> bool:
-        """Does the host itself answer, from here? True: it lives. False: silence, which proves nothing alone.
+    def answers(self, host: str, host_ip: str, network: str) -> bool:
+        """Does the host itself answer over this network, from here? True: it lives. False: silence, which proves nothing alone.
 
         Raises Unreachable when we ourselves could not look (no address, no route from here).
         """

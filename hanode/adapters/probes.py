@@ -4,6 +4,8 @@ Any living signal forbids shooting, so every doubt is resolved towards "lives" o
 - An answer of any kind from the host's own address counts, also a refusal: a TCP reset or an ICMP error is sent by a
   living kernel. So does an end of the connection without the banner, which only a living program brings about.
 - A router that says "no such network", a firewall of ours, a missing route: we could not look.
+- A program of the operator's that ends with 0 vouches for the host, one that ends with 1 heard nothing; any other end means
+  that it could not look.
 - Nobody answers, or the last router says that the host does not answer it: silence. With a banner configured, a
   connection that brings none in time, or another one, is silence too: a hung kernel still accepts connections.
 """
@@ -20,7 +22,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from hanode.errors import ConfigError, Unreachable
+from hanode.adapters.fencing import process
+from hanode.adapters.fencing.attempt import Attempt
+from hanode.errors import ConfigError, HanodeError, Unreachable
 
 # Beyond the time that ping itself waits: a ping that is later than this never looked.
 PING_SLACK_S = 2.0
@@ -37,26 +41,54 @@ class ProbeSettings:
     port: int = 22
     banner: str = ""  # what the service says first, as "SSH-2.0"
     timeout_s: float = 2.0
-    addresses: Mapping[str, str] = field(default_factory=dict)  # host -> address to probe instead of Nova's host_ip
+    addresses: Mapping[str, str] = field(default_factory=dict)  # host -> address to probe instead of the one that follows from host_ip
+    within: str = ""  # "10.20.0.0/16": there a host has the last bits of its host_ip; "": host_ip itself
+
+
+@dataclass(frozen=True)
+class CommandSettings:
+    argv: tuple[str, ...]  # {host} and {address} stand for the host's name and its host_ip
+    timeout_s: float = 10.0
 
 
 class Probes:
-    def __init__(self, settings: ProbeSettings) -> None:
-        self._settings = settings
-        kinds: Mapping[str, Callable[[str, ProbeSettings], bool]] = {"icmp": ping, "tcp": connect}
-        if settings.kind not in kinds:
-            raise ConfigError(f"probe: unknown kind {settings.kind!r}; write icmp or tcp")
-        self._look = kinds[settings.kind]
-        # Only addresses: a name would have to be resolved just when the network is failing.
-        for host, address in settings.addresses.items():
-            if not _is_address(address):
-                raise ConfigError(f"probe: the address of {host} must be an IP address, not {address!r}")
+    """One way of asking for each network, by its name."""
 
-    def answers(self, host: str, host_ip: str) -> bool:
-        address = self._settings.addresses.get(host, host_ip)
+    def __init__(self, networks: Mapping[str, ProbeSettings | CommandSettings]) -> None:
+        self._ways = {name: _way(name, settings) for name, settings in networks.items()}
+
+    def answers(self, host: str, host_ip: str, network: str) -> bool:
+        if network not in self._ways:
+            raise Unreachable(f"probe of {host}: no network {network} is configured here")
+        return self._ways[network](host, host_ip)
+
+
+def _way(name: str, settings: ProbeSettings | CommandSettings) -> Callable[[str, str], bool]:
+    if isinstance(settings, CommandSettings):
+        return lambda host, host_ip: ask_program(settings, host, host_ip)
+    kinds: Mapping[str, Callable[[str, ProbeSettings], bool]] = {"icmp": ping, "tcp": connect}
+    if settings.kind not in kinds:
+        raise ConfigError(f"probe over {name}: unknown kind {settings.kind!r}; write icmp or tcp")
+    look = kinds[settings.kind]
+    # Only addresses: a name would have to be resolved just when the network is failing.
+    for host, address in settings.addresses.items():
         if not _is_address(address):
-            raise Unreachable(f"probe of {host}: no IP address is known ({address!r})")
-        return self._look(address, self._settings)
+            raise ConfigError(f"probe over {name}: the address of {host} must be an IP address, not {address!r}")
+    return lambda host, host_ip: look(address_of(host, host_ip, settings), settings)
+
+
+def address_of(host: str, host_ip: str, settings: ProbeSettings) -> str:
+    """Where a host is asked; raises Unreachable when that is not known."""
+    if host in settings.addresses:
+        return settings.addresses[host]
+    if not _is_address(host_ip):
+        raise Unreachable(f"probe of {host}: no IP address is known ({host_ip!r})")
+    if not settings.within:
+        return host_ip
+    known, network = ipaddress.ip_address(host_ip), ipaddress.ip_network(settings.within)
+    if known.version != network.version:
+        raise Unreachable(f"probe of {host}: {host_ip} has no counterpart in {network}: give its address there")
+    return str(network.network_address + (int(known) & int(network.hostmask)))
 
 
 def _is_address(text: str) -> bool:
@@ -65,6 +97,24 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+# --------------------------------------------------------------------------- a program
+
+VOUCHES, HEARD_NOTHING = 0, 1
+
+
+def ask_program(settings: CommandSettings, host: str, host_ip: str) -> bool:
+    """Its exit code is its answer. It is killed with its children when its time is up."""
+    argv = [word.replace("{host}", host).replace("{address}", host_ip) for word in settings.argv]
+    try:
+        ended = process.run(argv, Attempt(f"probe of {host}", settings.timeout_s, lambda: False))
+    except HanodeError as error:  # not started, or not ended in time
+        raise Unreachable(f"probe of {host}: {error}") from error
+    if ended.returncode in (VOUCHES, HEARD_NOTHING):
+        return ended.returncode == VOUCHES
+    said = process.last_line(ended.stdout + ended.stderr)
+    raise Unreachable(f"probe of {host}: {argv[0]} ended with {ended.returncode} ({said}): it could not look")
 
 
 # --------------------------------------------------------------------------- icmp

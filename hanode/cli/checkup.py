@@ -124,7 +124,7 @@ def of_rest(policy: Policy) -> Iterator[Finding]:
     if policy.mode == "observe":
         yield Finding(Severity.INFO, "mode = observe", "failed hosts are reported, nothing is fenced or restarted",
                       "after some weeks without a wrong incident: mode = act, systemctl reload hanode")
-    if not policy.probeable:
+    if not policy.networks:
         yield Finding(Severity.WARNING, "[probe] kind = none",
                       "only power devices can tell a dead host from one whose nova-compute is dead",
                       "set [probe] kind = icmp or tcp")

@@ -22,6 +22,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
+from hanode.conf import probing
 from hanode.conf.judgement import DERIVED, FIELDS
 from hanode.conf.options import list_opts
 from hanode.core.policy import FencePlan, Policy, StorageDomain, problems
@@ -87,7 +88,7 @@ def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Map
         **{field: times * settings.get("detection", "report_interval_s")
            for field, times in DERIVED.items() if settings.get(*FIELDS[field]) is None},
         domains=_domains(settings),
-        probeable=settings.get("probe", "kind") != "none",
+        networks=tuple(networks(settings)),
         fenceable=frozenset(fenceable),
         fence_plans=fence_plans,
     )
@@ -100,7 +101,7 @@ def reloaded_policy(
 ) -> Policy:
     """The new policy as far as a running daemon can take it over: the office's own timings stay as they are."""
     kept = [field for field, (group, option) in FIELDS.items() if not _option(group, option).mutable]
-    made = replace(policy(settings, fenceable, fence_plans), **{field: getattr(running, field) for field in [*kept, "probeable"]})
+    made = replace(policy(settings, fenceable, fence_plans), **{field: getattr(running, field) for field in [*kept, "networks"]})
     check(settings, made)
     return made
 
@@ -159,6 +160,11 @@ def naming_files(settings: Settings) -> Iterator[None]:
     except ConfigError as error:
         text = str(error)
         raise ConfigError(f"{', '.join(settings.files)}: {text}" if text.startswith("[") else text) from error
+
+
+def networks(settings: Settings) -> Mapping[str, probing.Network]:
+    """Over which networks a host is asked whether it lives, by name."""
+    return probing.networks(lambda option: settings.get("probe", option))
 
 
 def keystone(settings: Settings) -> dict[str, Any]:
@@ -306,6 +312,7 @@ def _contradictions(settings: Settings) -> list[str]:
                      f"({ttl_s:g}): lower it to {ttl_s / 5:g} or less")
     wrong += [f"{settings.where('storage', 'kinds')}: {name} is not among the domains; {_nearest(name, domains.values())}"
               for name in sorted(set(kinds) - set(domains.values()))]
+    wrong += [f"{settings.where('probe', option)}: {why}" for option, why in probing.wrong(lambda option: settings.get("probe", option))]
     return [*wrong, *_exposures(settings)]
 
 

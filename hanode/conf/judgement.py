@@ -229,7 +229,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "http_timeout_s": ("keystone", "timeout_s"),
     "accept_lag_s": ("evacuation", "accept_lag_s"),
 }
-"""Policy field -> the option that is copied into it. `domains`, `fenceable` and `probeable` are made of several things."""
+"""Policy field -> the option that is copied into it. `domains`, `fenceable` and `networks` are made of several things."""
 
 DERIVED: Mapping[str, float] = {"suspect_after_s": 1.5, "suspect_at_most_s": 2.5, "office_hold_s": 2.0, "poll_s": 1 / 3}
 """Policy field -> its multiple of report_interval_s when its option is unset."""

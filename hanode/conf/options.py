@@ -113,9 +113,22 @@ PROBE = (
                    "proxy or a NAT device in between can fake."),
         cfg.FloatOpt("timeout_s", default=2.0, min=0.1, max=10.0,
                      help="Silence for so long is no answer. Too short: a busy host seems silent, one signal of life less."),
-        cfg.DictOpt("addresses", default={}, sample_default={"compute1": "192.0.2.11"},
-                    help="host:address pairs for hosts to be asked elsewhere than at the hypervisor's host_ip, e.g. on the "
-                    "storage network."),
+        cfg.DictOpt("networks", default={}, sample_default={"storage": "10.20.0.0/16", "tenant": "10.30.0.0/16"},
+                    help="name:prefix pairs of further networks on which every host is asked. There a host has the last bits of its "
+                    "host_ip: 192.0.2.11 is 10.20.2.11 in 10.20.0.0/16. A host that answers on one of its networks is never fenced; "
+                    "one that is silent on some of them is PARTITIONED. A network that cannot be asked from here keeps all hosts "
+                    "from being fenced on silence: declare only what every daemon reaches."),
+        cfg.DictOpt("network_kinds", default={}, sample_default={"storage": "tcp/22/SSH-", "tenant": "icmp"},
+                    help="name:kind pairs for `networks`: icmp, tcp, tcp/PORT or tcp/PORT/BANNER. Unset: as kind, port and banner above."),
+        cfg.DictOpt("addresses", default={}, sample_default={"compute1": "192.0.2.11", "compute1@storage": "10.20.0.11"},
+                    help="host:address pairs for hosts to be asked elsewhere than at the hypervisor's host_ip, and host@network:address "
+                    "pairs for those whose address in one of `networks` does not follow from it."),
+        cfg.StrOpt("command", sample_default="/usr/local/bin/is-alive {host} {address}",
+                   help="A program that is asked as well, as one more network of the name `command`: {host} and {address} (its host_ip) "
+                   "are filled in. It ends with 0 if the host lives, with 1 if it heard nothing; any other end means that it could not "
+                   "look. One that vouches for dead hosts keeps them from ever being fenced."),
+        cfg.FloatOpt("command_timeout_s", default=10.0, min=0.1, max=60.0,
+                     help="`command` is killed with its children after so long, and has then not looked."),
     ],
 )
 

@@ -15,7 +15,8 @@ from hanode.core.lifecycle import ENDED, HostState
 from hanode.core.policy import MARKER, Policy
 from hanode.core.records import HostRecovery, ProofKind, Records
 
-SILENT = frozenset({Verdict.SUSPECT, Verdict.FAILED, Verdict.AGENT_DOWN, Verdict.HELD})
+ANSWERING = frozenset({Verdict.AGENT_DOWN, Verdict.PARTITIONED})
+SILENT = frozenset({Verdict.SUSPECT, Verdict.FAILED, Verdict.HELD}) | ANSWERING
 RECOVERING = frozenset({HostState.FENCING, HostState.NEEDS_OPERATOR, HostState.FENCED, HostState.EVACUATING})
 PROVEN = frozenset({HostState.FENCED, HostState.EVACUATING})
 
@@ -119,7 +120,7 @@ def _stale_together(scene: Scene) -> Sequence[Hold]:
 def _cold_start(scene: Scene) -> Sequence[Hold]:
     """After the power of a whole room failed, hosts that read off are about to be switched on: not even proof frees them."""
     roster, verdicts = scene.records.roster, scene.verdicts
-    spared = {Verdict.EXEMPT, Verdict.AGENT_DOWN}
+    spared = {Verdict.EXEMPT} | ANSWERING
     silent = sorted(
         host
         for host in (scene.cold & roster.seen) - scene.named
@@ -218,7 +219,7 @@ def _domain(scene: Scene, why: str, members: frozenset[str]) -> Sequence[Hold]:
 def _shows_no_life(scene: Scene, host: str) -> bool:
     """As far as was looked: nobody is HELD in the moment before its probe is first asked."""
     verdict = scene.verdicts[host].verdict
-    return verdict not in {Verdict.EXEMPT, Verdict.AGENT_DOWN} and not (verdict is Verdict.SUSPECT and host in scene.unasked)
+    return verdict not in {Verdict.EXEMPT} | ANSWERING and not (verdict is Verdict.SUSPECT and host in scene.unasked)
 
 
 def _gone(scene: Scene) -> Iterator[Hold]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hanode.core import accounts
-from hanode.core.brake import SILENT, brake
+from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
@@ -24,6 +24,7 @@ from hanode.core.pause import run_on
 from hanode.core.policy import MARKER, Policy
 from hanode.core.records import HostRecovery, Records
 from hanode.core.remember import remember
+from hanode.core.signals import listed
 from hanode.core.survey import survey
 
 AWAITING = IN_FLIGHT | {InstanceState.STUCK}
@@ -74,13 +75,13 @@ def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool) -> Ev
     named = _is_named(draft, name)
     suspected = record is not None and record.state is HostState.SUSPECT
     empty = suspected and not awaited and record is not None and not accounts.recoverable(record.instances)
-    e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, None, None, record, named, empty)
+    e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, record=record, named=named, empty=empty)
     every_s = _attention(e)
     if every_s is None and e.beats and any(trace.value == Power.OFF for trace in draft.power_traces(name).values()):
         every_s = draft.policy.reading_gap_s  # it reported after it had read off: either it came back, or the device lies
     if every_s is None:
         return e
-    return replace(e, power=draft.power(name, every_s), probe=draft.probe(name, every_s))
+    return replace(e, power=draft.power(name, every_s), probes=draft.probes(name, every_s))
 
 
 def _is_named(draft: Draft, host: str) -> bool:
@@ -218,8 +219,8 @@ def _watch(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
         verdict = verdict_of(draft, name)
         if name not in draft.records and verdict in SILENT and name in draft.roster.seen:
             open_suspicion(draft, e)
-        if verdict is Verdict.AGENT_DOWN:
-            _shield(draft, e)
+        if verdict in ANSWERING:
+            _shield(draft, e, verdict)
         elif verdict is Verdict.HEALTHY and e.host.service.disabled_reason.startswith(AGENT_DOWN_MARK):
             action = Action(name, ActionKind.ENABLE, f"agent-down-{name}", service_id=e.host.service.service_id)
             if draft.act(action, draft.policy.retry_s):
@@ -233,14 +234,15 @@ def _watch(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
             )
 
 
-def _shield(draft: Draft, e: Evidence) -> None:
-    """A dead nova-compute hurts no guest; only nothing new shall land there."""
+def _shield(draft: Draft, e: Evidence, verdict: Verdict) -> None:
+    """A dead nova-compute hurts no guest, and a lost network is not mended by killing them; only nothing new shall land there."""
     service = e.host.service
     if service.status != "enabled" or e.silent_s < draft.policy.fence_after_s:
         return
     if any(h.kind is HoldKind.CONTROL_PLANE for h in draft.holds):
         return  # all look silent then, and disabling all of them would leave no target when the control plane is back
-    reason = f"{AGENT_DOWN_MARK}: the host answers, its nova-compute is silent"
+    answers = "the host answers" if verdict is Verdict.AGENT_DOWN else f"the host answers only on {listed(e.answering)}"
+    reason = f"{AGENT_DOWN_MARK}: {answers}, its nova-compute is silent"
     draft.act(
         Action(e.host.name, ActionKind.DISABLE, f"agent-down-{e.host.name}", service_id=service.service_id, reason=reason),
         draft.policy.retry_s,
@@ -250,6 +252,7 @@ def _shield(draft: Draft, e: Evidence) -> None:
 LEVELS = {
     Verdict.FAILED: Level.ALARM,
     Verdict.AGENT_DOWN: Level.ALARM,
+    Verdict.PARTITIONED: Level.ALARM,
     Verdict.HELD: Level.ALARM,
     Verdict.SUSPECT: Level.WARNING,
     Verdict.UNKNOWN: Level.WARNING,

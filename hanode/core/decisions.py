@@ -112,7 +112,7 @@ class Timers:
     office_since_s: float
     beats: Mapping[str, Beat] = field(default_factory=dict)
     power: Mapping[str, Trace] = field(default_factory=dict)  # `levels.power_key` -> the power devices of that level
-    probe: Mapping[str, Trace] = field(default_factory=dict)  # host -> "answers" | "silent" | "unknown"
+    probe: Mapping[str, Trace] = field(default_factory=dict)  # `signals.probe_key` -> "answers" | "silent" | "unknown"
     waits: Mapping[str, float] = field(default_factory=dict)  # name of a wait -> when it began
     said: Mapping[str, str] = field(default_factory=dict)  # subject -> the sentence last said of it
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # action id -> its newest outcome, while it matters

@@ -18,6 +18,7 @@ from hanode.core.lifecycle import HostState, step_host
 from hanode.core.model import Action, Answer, Command, Moment, Outcome, Result, Snapshot, Want, WantKind
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Records
+from hanode.core.signals import probe_key
 
 ROOM_S = 10.0
 """Placement is asked for everybody's room so often while something is to be placed; what we ask for is charged at once."""
@@ -130,11 +131,12 @@ class Draft:
         keys = {level: power_key(host, level) for level in range(1, len(self.policy.plan_of(host).levels) + 1)}
         return {level: self.timers.power[key] for level, key in keys.items() if key in self.timers.power}
 
-    def probe(self, host: str, every_s: float) -> Trace | None:
-        if not self.policy.probeable:
-            return None
-        self.want(WantKind.PROBE, host, every_s)
-        return self.timers.probe.get(host)
+    def probes(self, host: str, every_s: float) -> Mapping[str, Trace]:
+        """network -> what the host itself last said there; a network is missing until it was asked."""
+        keys = {network: probe_key(network, host) for network in self.policy.networks}
+        for key in keys.values():
+            self.want(WantKind.PROBE, key, every_s)
+        return {network: self.timers.probe[key] for network, key in keys.items() if key in self.timers.probe}
 
     def beats_since(self, host: str, since_s: float) -> int:
         """Heartbeats seen after `since_s` that no write of ours explains."""

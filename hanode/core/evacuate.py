@@ -132,10 +132,10 @@ def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
     """S2: the source is read off again within proof_s before each batch; unreadable means no new POST."""
     if record.proof is not None and record.proof.kind is ProofKind.PERSON:
         # Any sign of life that this leader saw has taken the recovery back; so it must have looked for one.
-        probe = draft.probe(record.host, draft.policy.proof_s / 2)
+        probes = draft.probes(record.host, draft.policy.proof_s / 2)
         beaten = draft.now.s - draft.timers.office_since_s >= draft.policy.office_hold_s
-        asked = not draft.policy.probeable or (probe is not None and draft.now.s - probe.last_s <= draft.policy.proof_s)
-        return beaten and asked
+        asked = {network for network, trace in probes.items() if draft.now.s - trace.last_s <= draft.policy.proof_s}
+        return beaten and asked >= set(draft.policy.networks)
     trace = draft.power(record.host, draft.policy.proof_s / 2)
     fresh = trace is not None and trace.value == Power.OFF and draft.now.s - trace.last_s <= draft.policy.proof_s
     if not fresh:

@@ -18,7 +18,7 @@ from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
 from hanode.core.policy import MARKER, FencePlan, Policy
 from hanode.core.records import HostRecovery, InstanceRecovery, Proof, ProofKind
 
-ALIVE = frozenset({Verdict.HEALTHY, Verdict.AGENT_DOWN})
+ALIVE = frozenset({Verdict.HEALTHY, Verdict.AGENT_DOWN, Verdict.PARTITIONED})
 
 
 def open_suspicion(draft: Draft, e: Evidence) -> None:
@@ -297,8 +297,7 @@ def signs_of_life(draft: Draft, record: HostRecovery, e: Evidence | None) -> str
     on = levels.signs_of_life(plan, draft.power_traces(record.host), levels.proven_by(plan, record))
     if record.proof and record.proof.kind is ProofKind.DEVICE and any(trace.last_s >= proven_s for trace in on):
         return "its power device reads on"
-    probe = e.probe if e else None
-    if probe and probe.value == "answers" and probe.last_s >= proven_s:
+    if e and e.answered_since(proven_s):
         return "it answers the probe"
     if draft.beats_since(record.host, proven_s) >= 2:
         return "its service reported twice"

@@ -6,14 +6,15 @@ before what allows it, and only the last two rules say FAILED.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from hanode.core.decisions import PROOF_FREES, Beat, Judgement, Trace, Verdict
 from hanode.core.facts import Host, Power
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.policy import MARKER, Policy
 from hanode.core.records import HostRecovery, Roster
+from hanode.core.signals import listed
 from hanode.core.suspicion import quiet_after_s, suspect_after_s
 
 
@@ -28,7 +29,7 @@ class Evidence:
     policy: Policy
     roster: Roster = Roster()
     power: Trace | None = None  # None: no device, or one that is not believed
-    probe: Trace | None = None  # None: no probe configured
+    probes: Mapping[str, Trace] = field(default_factory=dict)  # network -> what the host said there; missing: not asked yet
     record: HostRecovery | None = None
     named: bool = False  # an operator named this host
     empty: bool = False  # a complete read shows no instance that we would recover
@@ -52,13 +53,31 @@ class Evidence:
         return seen_alive and self.silent_s < suspect_after_s(self.beat, self.policy)
 
     @property
+    def unasked(self) -> frozenset[str]:
+        """Networks over which it was not asked yet."""
+        return frozenset(self.policy.networks) - self.probes.keys()
+
+    @property
+    def answering(self) -> frozenset[str]:
+        """Where it answers itself; one of them is enough to live."""
+        return frozenset(network for network, trace in self.probes.items() if self._recent(trace, "answers"))
+
+    @property
     def answers(self) -> bool:
-        return self._recent(self.probe, "answers")
+        return bool(self.answering)
+
+    @property
+    def deaf(self) -> frozenset[str]:
+        """Networks on which it was silent, twice in a row: a lost packet is no evidence."""
+        return frozenset(network for network, trace in self.probes.items() if self._recent(trace, "silent") and trace.count >= 2)
 
     @property
     def probed_silent(self) -> bool:
-        """Twice in a row: a lost packet is no evidence."""
-        return self._recent(self.probe, "silent") and self.probe is not None and self.probe.count >= 2
+        """On every network: behind one that could not be looked at it may live."""
+        return bool(self.policy.networks) and self.deaf >= set(self.policy.networks)
+
+    def answered_since(self, since_s: float) -> bool:
+        return any(trace.value == "answers" and trace.last_s >= since_s for trace in self.probes.values())
 
     @property
     def reads_off(self) -> bool:
@@ -155,11 +174,26 @@ def _held(e: Evidence) -> Judgement | None:
     )
 
 
-def _answering(e: Evidence) -> Judgement | None:
+def _fence_living(e: Evidence) -> Judgement | None:
     if not e.answers:
         return None
     if _may_fence_living(e) and e.host.service.state == "down" and e.silent_s >= e.policy.fence_after_s:
         return Judgement(Verdict.FAILED, f"service silent for {e.silent_s:.0f} s; the host answers, but fence_living_hosts is set for it")
+    return None
+
+
+def _partitioned(e: Evidence) -> Judgement | None:
+    if not (e.answering and e.deaf):
+        return None
+    return Judgement(
+        Verdict.PARTITIONED,
+        f"service silent for {e.silent_s:.0f} s; it answers on {listed(e.answering)} and not on {listed(e.deaf)}: cut off, not dead",
+    )
+
+
+def _answering(e: Evidence) -> Judgement | None:
+    if not e.answers:
+        return None
     return Judgement(
         Verdict.AGENT_DOWN, f"service silent for {e.silent_s:.0f} s, but the host itself answers: nothing is wrong with its guests"
     )
@@ -179,20 +213,31 @@ def _no_sign_of_life(e: Evidence) -> Judgement | None:
     long_enough = e.silent_s >= e.policy.fence_after_s and e.host.service.state == "down"
     if e.probed_silent and long_enough:
         power = e.power.value if e.power else "no device"
-        return Judgement(Verdict.FAILED, f"no sign of life: service silent for {e.silent_s:.0f} s, probe silent, power {power}")
+        return Judgement(Verdict.FAILED, f"no sign of life: service silent for {e.silent_s:.0f} s, {_probes(e)}, power {power}")
     return None
 
 
 def _suspect(e: Evidence) -> Judgement:
     said = f"service silent for {e.silent_s:.0f} s, power {e.power.value if e.power else 'not read yet'}, "
-    if e.probe is None and e.policy.probeable:
-        return Judgement(Verdict.SUSPECT, said + "probe not asked yet")
-    if e.probe is None or e.probe.value == "unknown":
+    if e.unasked:
+        return Judgement(Verdict.SUSPECT, said + _probes(e))
+    blind = listed(network for network, trace in e.probes.items() if trace.value == "unknown")
+    if blind == listed(e.policy.networks):
         return Judgement(Verdict.SUSPECT, said + "and no independent probe of it: it is not fenced without one")
-    return Judgement(Verdict.SUSPECT, said + f"probe {e.probe.value}: not yet certain")
+    if blind:
+        return Judgement(Verdict.SUSPECT, said + f"{_probes(e)}: it is not fenced while {blind} cannot be asked")
+    return Judgement(Verdict.SUSPECT, said + f"{_probes(e)}: not yet certain")
 
 
-RULES: tuple[Rule, ...] = (_exempt, _unreadable, _beating, _held, _answering, _proven_off, _no_sign_of_life)
+def _probes(e: Evidence) -> str:
+    """What was heard over each of its networks; a single one needs no name."""
+    said = {network: e.probes[network].value if network in e.probes else "not asked yet" for network in e.policy.networks}
+    if len(said) == 1:
+        return f"probe {next(iter(said.values()))}"
+    return "probes " + ", ".join(f"{network} {value}" for network, value in sorted(said.items()))
+
+
+RULES: tuple[Rule, ...] = (_exempt, _unreadable, _beating, _held, _fence_living, _partitioned, _answering, _proven_off, _no_sign_of_life)
 
 
 def judge(e: Evidence) -> Judgement:

@@ -20,7 +20,7 @@ class WantKind(StrEnum):
     CONSUMPTION = "consumption"  # key provider id: Mapping[instance id, Resources] allocated there
     ROOM = "room"  # key "": Mapping[host, Resources] still free by Placement
     POWER = "power"  # key `levels.power_key`: Power, by the devices of one level
-    PROBE = "probe"  # key host: bool, did it answer
+    PROBE = "probe"  # key `signals.probe_key`: bool, did the host answer there
     STOPPED_BY_OWNER = "stopped-by-owner"  # key "instance id@Nova stamp": bool, stopped by a user since then
     SKIP_IMAGES = "skip-images"  # key "": frozenset[str] of image ids never to be evacuated (amphorae)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from hanode.core.facts import Host
+from hanode.core.signals import MANAGEMENT
 
 MARKER = "hanode:"
 """Every disabled_reason and lock reason of ours starts with this word: so we know our own marks in Nova."""
@@ -63,7 +64,7 @@ class Policy:
     skip_projects: frozenset[str] = frozenset()  # project ids whose instances are never evacuated (Octavia)
     fenceable: frozenset[str] = frozenset()  # hosts with a power device
     fence_plans: Mapping[str, FencePlan] = field(default_factory=dict)  # more of them: by host, or by a pattern such as compute-*
-    probeable: bool = True  # an independent probe of hosts is configured
+    networks: tuple[str, ...] = (MANAGEMENT,)  # over which hosts are asked themselves; none: no independent signal
 
     # storage
     storage_key: str = "hanode:storage"

@@ -25,7 +25,7 @@ def survey(draft: Draft, evidence: Mapping[str, Evidence], in_office_s: float) -
         silent={name: e.beat.seen_s for name, e in evidence.items() if not e.beats and e.host.service.state is not None},
         proven=proven,
         named=frozenset(name for name, e in evidence.items() if e.named),
-        unasked=frozenset(name for name, e in evidence.items() if e.probe is None and e.policy.probeable),
+        unasked=frozenset(name for name, e in evidence.items() if e.unasked),
         cold=frozenset(name for name, e in evidence.items() if _is_cold(e, in_office_s)),
         lately=_lately(draft, proven),
     )

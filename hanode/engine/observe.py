@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from hanode.core.facts import Fleet, Reading, Unknown
 from hanode.core.levels import host_and_level
 from hanode.core.model import Want, WantKind
+from hanode.core.signals import network_and_host
 from hanode.errors import HanodeError, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
 
@@ -85,7 +86,7 @@ class Observer:
             WantKind.SKIP_IMAGES: self._cloud.read_skip_images,
             WantKind.STOPPED_BY_OWNER: lambda: self._cloud.read_stopped_by_owner(*key.split("@", 1)),
             WantKind.POWER: lambda: self._fencer.read_power(*host_and_level(key)),
-            WantKind.PROBE: lambda: self._probe.answers(key, self._address(key)),
+            WantKind.PROBE: lambda: self._answers(*network_and_host(key)),
         }
         return readers[kind]()
 
@@ -94,6 +95,9 @@ class Observer:
             # An empty question would get an empty answer, which reads as "no host has room".
             raise Unreachable("Nova's hypervisors are not read yet")
         return {name: h.hypervisor.provider_id for name, h in sorted(self._fleet.hosts.items()) if h.hypervisor}
+
+    def _answers(self, network: str, host: str) -> bool:
+        return self._probe.answers(host, self._address(host), network)
 
     def _address(self, host: str) -> str:
         found = self._fleet.hosts.get(host) if self._fleet else None

@@ -14,6 +14,7 @@ from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery
+from hanode.core.signals import probe_key
 from hanode.engine.ledger import Guard
 from hanode.engine.reasons import SKIPPED, WAITING, reason_class
 
@@ -86,16 +87,21 @@ def _power(name: str, timers: Timers, policy: Policy) -> str:
     return "; ".join(f"level {level}: {text}" if count > 1 else text for level, text in said.items())
 
 
+def _probes(name: str, timers: Timers, policy: Policy) -> str:
+    traces = {network: timers.probe.get(probe_key(network, name)) for network in policy.networks}
+    said = {network: f"{trace.value}, {trace.count} times" for network, trace in traces.items() if trace}
+    return "; ".join(f"{network}: {text}" if len(traces) > 1 else text for network, text in said.items())
+
+
 def _evidence(name: str, decisions: Decisions, host: Any, policy: Policy) -> dict[str, Any]:
     timers = decisions.timers
-    probe = timers.probe.get(name)
     service = host.service if host else None
     return {
         "service": service.state if service else "not shown by Nova",
         "last_heartbeat": service.updated_at if service else "",
         "forced_down": service.forced_down if service else False,
         "power": _power(name, timers, policy) or "not read",
-        "probe": f"{probe.value}, {probe.count} times" if probe else "not asked",
+        "probe": _probes(name, timers, policy) or "not asked",
     }
 
 

@@ -41,6 +41,7 @@ STATE_STYLES = {
     "FAILED": "bold red",
     "HELD": "magenta",
     "AGENT_DOWN": "yellow",
+    "PARTITIONED": "yellow",
     "EXEMPT": "dim",
     "UNKNOWN": "dim",
 }

@@ -8,6 +8,7 @@ from hanode.core.decisions import Verdict
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind
 from hanode.core.records import HostRecovery
+from hanode.core.signals import network_and_host
 from hanode.sim.evidence import Evidence, Tick, Violation
 
 NEWS_S = 15.0
@@ -44,9 +45,10 @@ def _sign_of_life(host: str, tick: Tick, evidence: Evidence) -> str:
     """What the newest readings said, in words; empty when they were silent."""
     timers = tick.decisions.timers
     now_s = max((beat.looked_s or beat.seen_s for beat in timers.beats.values()), default=0.0)
-    probe, beat = timers.probe.get(host), timers.beats.get(host)
-    if probe and probe.value == "answers" and now_s - probe.last_s <= NEWS_S:
-        return "it answers the probe"
+    beat = timers.beats.get(host)
+    for key, probe in timers.probe.items():
+        if network_and_host(key)[1] == host and probe.value == "answers" and now_s - probe.last_s <= NEWS_S:
+            return "it answers the probe"
     if beat and beat.moved and now_s - beat.seen_s < evidence.policy.suspect_after_s:
         return f"its service reported {now_s - beat.seen_s:.0f} s ago"
     return ""

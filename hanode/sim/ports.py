@@ -241,11 +241,11 @@ class SimProbe:
     def __init__(self, node: SimNode) -> None:
         self._node = node
 
-    def answers(self, host: str, host_ip: str) -> bool:
+    def answers(self, host: str, host_ip: str, network: str) -> bool:
         world = self._node.world
         return self._node.call(
             "probe.answers", host,
-            lambda: host in world.hosts and world.hosts[host].host_ip == host_ip and world.hosts[host].answers,
+            lambda: world.answers(host, host_ip, network),
             self._node.latencies.probe_s,
         )
 

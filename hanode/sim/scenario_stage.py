@@ -97,6 +97,8 @@ def as_like(example: object, text: str) -> Any:
         return _yes(text)
     if isinstance(example, (int, float)):
         return type(example)(_number(text))
+    if isinstance(example, tuple):
+        return tuple(filter(None, text.split(",")))
     if isinstance(example, frozenset):
         return frozenset(filter(None, text.split(",")))
     if isinstance(example, Mapping):

@@ -316,6 +316,8 @@ EVENTS: Mapping[str, Word] = {
     "cut-mains": Word("HOST", _of_hosts("cut_mains")),
     "restore-mains": Word("HOST [powers-on]", _of_hosts("restore_mains")),
     "cut-network": Word("HOST probe-too=YES", _of_hosts("cut_network")),
+    "lose-network": Word("HOST NAME", lambda stage, host, network: stage.world.lost_networks.add((host, network))),
+    "regain-network": Word("HOST NAME", lambda stage, host, network: stage.world.lost_networks.discard((host, network))),
     "restore-network": Word("HOST", _of_hosts("restore_network")),
     "unmount": Word("HOST", _of_hosts("unmount")),
     "mount": Word("HOST", _of_hosts("mount")),

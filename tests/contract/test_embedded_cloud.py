@@ -182,11 +182,11 @@ def test_power_devices_can_misbehave(embedded: EmbeddedCloud, tmp_path: Path, mo
 
 def test_only_living_hosts_answer_probes(embedded: EmbeddedCloud) -> None:
     """A dead host is silent; a refusal would be a sign of life."""
-    probes = Probes(ProbeSettings(kind="tcp", port=embedded.probe_port, banner="SSH-2.0", timeout_s=0.3))
+    probes = Probes({"management": ProbeSettings(kind="tcp", port=embedded.probe_port, banner="SSH-2.0", timeout_s=0.3)})
     addresses = embedded.live.run(lambda world: {host.name: host.host_ip for host in world.hosts.all()})
 
     def answers(host: str) -> bool:
-        return probes.answers(host, addresses[host])
+        return probes.answers(host, addresses[host], "management")
 
     wait_until(lambda: all(answers(host) for host in addresses))
     embedded.live.run(lambda world: world.hosts.power_off("cn1", "test"))

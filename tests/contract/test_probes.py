@@ -12,15 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from hanode.adapters.probes import Probes, ProbeSettings
+from hanode.adapters.probes import CommandSettings, Probes, ProbeSettings, address_of
 from hanode.errors import ConfigError, Unreachable
 from hanode.ports import Probe
+from hanode.sim.etcd import wait_until
 
 LOOPBACK = "127.0.0.1"
 
 
-def tcp(port: int, banner: str = "", timeout_s: float = 60.0) -> Probes:
-    return Probes(ProbeSettings(kind="tcp", port=port, banner=banner, timeout_s=timeout_s))
+class Asked:
+    """A probe of a single network."""
+
+    def __init__(self, settings: ProbeSettings | CommandSettings) -> None:
+        self._probe: Probe = Probes({"net": settings})
+
+    def answers(self, host: str, host_ip: str) -> bool:
+        return self._probe.answers(host, host_ip, "net")
+
+
+def tcp(port: int, banner: str = "", timeout_s: float = 60.0) -> Asked:
+    return Asked(ProbeSettings(kind="tcp", port=port, banner=banner, timeout_s=timeout_s))
 
 
 # --------------------------------------------------------------------------- tcp
@@ -48,8 +59,7 @@ def serve(server: socket.socket, talk: Callable[[socket.socket], object]) -> Non
 
 def test_an_accepted_connection_is_an_answer(listener: socket.socket) -> None:
     """Without a banner the kernel's word is enough."""
-    probe: Probe = tcp(port_of(listener))
-    assert probe.answers("cn1", LOOPBACK)
+    assert tcp(port_of(listener)).answers("cn1", LOOPBACK)
 
 
 def test_a_refused_connection_is_an_answer() -> None:
@@ -137,7 +147,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedPing:
     return ScriptedPing(tmp_path)
 
 
-ICMP = Probes(ProbeSettings(kind="icmp", timeout_s=2.0))
+ICMP = Asked(ProbeSettings(kind="icmp", timeout_s=2.0))
 
 
 def test_a_reply_is_an_answer(program: ScriptedPing) -> None:
@@ -213,7 +223,7 @@ def test_without_an_address_nobody_looked(host_ip: str) -> None:
 
 def test_a_configured_address_replaces_novas(listener: socket.socket) -> None:
     """The probe should go over another network than the one that Nova's messages use."""
-    probe = Probes(ProbeSettings(kind="tcp", port=port_of(listener), addresses={"cn1": LOOPBACK}))
+    probe = Asked(ProbeSettings(kind="tcp", port=port_of(listener), addresses={"cn1": LOOPBACK}))
     assert probe.answers("cn1", "")
 
 
@@ -221,4 +231,87 @@ def test_a_configured_address_replaces_novas(listener: socket.socket) -> None:
 def test_a_probe_that_cannot_work_is_refused_at_the_start(settings: ProbeSettings) -> None:
     """And not found out in the night."""
     with pytest.raises(ConfigError, match="probe"):
-        Probes(settings)
+        Asked(settings)
+
+
+# --------------------------------------------------------------------------- several networks
+
+
+@pytest.mark.parametrize(("host_ip", "within", "expected"), [
+    ("192.0.2.11", "10.20.0.0/16", "10.20.2.11"),
+    ("192.0.2.11", "10.20.7.0/24", "10.20.7.11"),
+    ("2001:db8::11", "fd00:20::/64", "fd00:20::11"),
+    ("192.0.2.11", "", "192.0.2.11"),
+])
+def test_a_host_has_the_same_last_bits_on_every_network(host_ip: str, within: str, expected: str) -> None:
+    """How most clouds number their networks; nothing has to be looked up in the night."""
+    assert address_of("cn1", host_ip, ProbeSettings(within=within)) == expected
+
+
+def test_a_host_without_a_counterpart_on_a_network_was_not_looked_at() -> None:
+    """IPv4 here and IPv6 there: its address there has to be given."""
+    with pytest.raises(Unreachable, match="give its address there"):
+        address_of("cn1", "192.0.2.11", ProbeSettings(within="fd00:20::/64"))
+
+
+def test_each_network_is_asked_at_an_address_of_its_own() -> None:
+    """A host that lives on one network and is gone from another answers so."""
+    with socket.create_server(("127.0.77.11", 0)) as management, socket.create_server(("127.0.78.11", port_of(management))) as storage:
+        ways = {"management": ProbeSettings("tcp", port_of(management), "SSH-", 0.3),
+                "storage": ProbeSettings("tcp", port_of(storage), "SSH-", 0.3, within="127.0.78.0/24")}
+        serve(management, lambda connection: connection.sendall(b"SSH-2.0-cn1\r\n"))
+        probe = Probes(ways)
+        assert probe.answers("cn1", "127.0.77.11", "management")
+        assert not probe.answers("cn1", "127.0.77.11", "storage")
+        serve(storage, lambda connection: connection.sendall(b"SSH-2.0-cn1\r\n"))
+        # The connection that was not greeted before is the first to be taken, and has been given up.
+        serve(storage, lambda connection: connection.sendall(b"SSH-2.0-cn1\r\n"))
+        assert Probes({"storage": ProbeSettings("tcp", port_of(storage), "SSH-", 60.0, within="127.0.78.0/24")}).answers(
+            "cn1", "127.0.77.11", "storage")
+
+
+def test_a_network_that_this_daemon_does_not_know_was_not_looked_at() -> None:
+    """A witness may be configured differently from the leader that asks it."""
+    with pytest.raises(Unreachable, match="no network tenant"):
+        Probes({"net": ProbeSettings()}).answers("cn1", LOOPBACK, "tenant")
+
+
+# --------------------------------------------------------------------------- a program of the operator's
+
+
+def program_saying(directory: Path, script: str) -> Asked:
+    program = directory / "is-alive"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return Asked(CommandSettings((str(program), "{host}", "at={address}"), timeout_s=0.5 if "sleep" in script else 60.0))
+
+
+def test_a_program_vouches_for_a_host_or_hears_nothing(tmp_path: Path) -> None:
+    """By its exit code; it is told whom it is asked about."""
+    told = tmp_path / "told"
+    assert program_saying(tmp_path, f'echo "$*" > {told}; exit 0').answers("cn1", "192.0.2.11")
+    assert told.read_text() == "cn1 at=192.0.2.11\n"
+    assert not program_saying(tmp_path, "exit 1").answers("cn1", "192.0.2.11")
+
+
+@pytest.mark.parametrize("script", ["echo no login >&2; exit 2", "kill -9 $$", "exit 127"])
+def test_any_other_end_of_the_program_means_that_it_could_not_look(tmp_path: Path, script: str) -> None:
+    """A missing interpreter must not get healthy hosts shot."""
+    with pytest.raises(Unreachable, match="could not look"):
+        program_saying(tmp_path, script).answers("cn1", "192.0.2.11")
+
+
+def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+    """It has not looked; and nothing of it is left behind."""
+    child = tmp_path / "child"
+    with pytest.raises(Unreachable, match="no answer within"):
+        program_saying(tmp_path, f"sleep 600 & echo $! > {child}; wait").answers("cn1", "192.0.2.11")
+    pid = int(child.read_text())
+    stat = Path(f"/proc/{pid}/stat")
+    wait_until(lambda: not stat.exists() or "(sleep) Z" in stat.read_text(), 60.0, "the end of its child")
+
+
+def test_a_missing_program_is_named() -> None:
+    """Nobody looked; and the operator learns why."""
+    with pytest.raises(Unreachable, match="install is-alive"):
+        Asked(CommandSettings(("/nonexistent/is-alive", "{host}"))).answers("cn1", "192.0.2.11")

@@ -9,6 +9,7 @@ from hanode.core.facts import Aggregate, Host, Hypervisor, Instance, Migration, 
 from hanode.core.judge import Evidence
 from hanode.core.policy import Policy
 from hanode.core.records import Roster
+from hanode.core.signals import MANAGEMENT
 
 POLICY = Policy(mode="act", fenceable=frozenset({"c1", "c2", "c3", "c4", "c5"}))
 
@@ -29,6 +30,11 @@ def instance(name: str = "vm", on: str = "c1", **changes: object) -> Instance:
 
 def evacuation(migration_id: str, status: str, target: str = "c2", instance_id: str = "id-vm", source: str = "c1") -> Migration:
     return Migration(migration_id, instance_id, "evacuation", status, source, target, created_at=migration_id)
+
+
+def said(**traces: Trace | None) -> dict[str, Trace]:
+    """network -> what a host said there, as far as it was asked."""
+    return {network: trace for network, trace in traces.items() if trace is not None}
 
 
 def evidence(
@@ -54,6 +60,6 @@ def evidence(
         policy=POLICY,
         roster=Roster(seen=frozenset({"c1"} if seen else ())),
         power=trace(power),
-        probe=trace(probe),
+        probes=said(**{MANAGEMENT: trace(probe)}),
     )
     return replace(base, **changes)  # type: ignore[arg-type]

@@ -71,6 +71,46 @@ def test_every_field_of_the_policy_can_be_configured(tmp_path: Path) -> None:
     assert made.mode_by_aggregate == {"rack1": "approve"}
 
 
+def test_each_network_is_asked_in_its_own_way(tmp_path: Path) -> None:
+    """What is not said of a network is as for the first one; addresses belong to the network that they name."""
+    text = ("[probe]\nkind = tcp\nport = 22\nbanner = SSH-\nnetworks = storage:10.20.0.0/16, tenant:fd00:30::/64\n"
+            "network_kinds = tenant:tcp/2222/SSH-2.0\naddresses = c1:192.0.2.9, c1@storage:10.20.9.9\n"
+            "command = /bin/is-alive '{host} x' {address}\n")
+    settings = load(tmp_path, text)
+    found = build.networks(settings)
+    assert build.policy(settings).networks == tuple(found) == ("management", "storage", "tenant", "command")
+    assert (found["management"].addresses, found["management"].within) == ({"c1": "192.0.2.9"}, "")
+    storage, tenant = found["storage"], found["tenant"]
+    assert (storage.kind, storage.port, storage.banner, storage.within) == ("tcp", 22, "SSH-", "10.20.0.0/16")
+    assert storage.addresses == {"c1": "10.20.9.9"}
+    assert (tenant.kind, tenant.port, tenant.banner, tenant.addresses) == ("tcp", 2222, "SSH-2.0", {})
+    assert found["command"].argv == ("/bin/is-alive", "{host} x", "{address}")
+
+
+def test_a_network_may_be_asked_without_the_management_network(tmp_path: Path) -> None:
+    """kind = none only says that host_ip is not asked."""
+    settings = load(tmp_path, "[probe]\nkind = none\nnetworks = storage:10.20.0.0/16\n")
+    assert {name: network.kind for name, network in build.networks(settings).items()} == {"storage": "icmp"}
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("networks = management:10.0.0.0/8", "[probe] networks: 'management' cannot be the name of a network"),
+    ("networks = Storage:10.0.0.0/8", "'Storage' cannot be the name"),
+    ("networks = storage:10.20.0.1/16", "is not a prefix without host bits: write it as"),
+    ("networks = storage:10.20.0.1", "is not a prefix"),
+    ("network_kinds = storage:icmp", "[probe] network_kinds: storage is not among the networks"),
+    ("networks = s:10.0.0.0/8\nnetwork_kinds = s:arp", "'arp' of s is none of icmp, tcp"),
+    ("networks = s:10.0.0.0/8\nnetwork_kinds = s:tcp/70000", "'tcp/70000' of s is none of"),
+    ("addresses = c1@storage:10.0.0.1", "[probe] addresses: c1@storage names the network 'storage'"),
+    ("command = is-alive {host}", "[probe] command: 'is-alive' is not a full path"),
+    ("command = /bin/is-alive", "names neither {host} nor {address}"),
+    ("command = /bin/is-alive '{host}", "close every quotation mark"),
+])
+def test_a_network_that_cannot_be_asked_is_refused_at_the_start(tmp_path: Path, text: str, said: str) -> None:
+    """And not found out in the night."""
+    assert said in complaint(tmp_path, f"[probe]\n{text}\n")
+
+
 def test_timings_left_unset_follow_the_report_interval(tmp_path: Path) -> None:
     """Who raises Nova's report_interval on a large cloud must not have to know which other timings hang on it."""
     made = build.policy(load(tmp_path, "[detection]\nreport_interval_s = 30\nfence_after_s = 90\n"))

@@ -363,7 +363,7 @@ def test_without_a_probe_nothing_is_claimed_of_a_host(tmp_path: Path) -> None:
     probe = make_probe(build.load([str(tmp_path / "a.conf")]))
     assert isinstance(probe, NoProbe)
     with pytest.raises(Unreachable):
-        probe.answers("compute1", "192.0.2.1")
+        probe.answers("compute1", "192.0.2.1", "management")
 
 
 def test_a_series_that_was_shown_goes_to_0_instead_of_vanishing() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hanode.core.decisions import Beat, Timers, Verdict
+from hanode.core.decisions import Beat, Timers, Trace, Verdict
 from hanode.core.facts import Aggregate, Fleet, Reading
 from hanode.core.judge import Evidence, judge
 from hanode.core.model import Snapshot, WantKind
@@ -95,6 +95,56 @@ def test_a_living_host_is_fenced_only_where_its_aggregate_says_so() -> None:
     assert judge(replace(living, policy=allowed)).verdict is Verdict.FAILED
     other = replace(living.host, aggregates=(Aggregate("domain-B", frozenset({"c1"})),))
     assert judge(replace(living, policy=allowed, host=other)).verdict is Verdict.AGENT_DOWN
+
+
+# --------------------------------------------------------------------------- several networks
+
+TWO = replace(POLICY, networks=("management", "storage"))
+
+
+def on_networks(silent_s: float = 70.0, readings: int = 3, power: str = "on", **values: str) -> Evidence:
+    traces = {network: Trace(value, 990.0, 999.0, readings) for network, value in values.items()}
+    return evidence(silent_s, power=power, policy=TWO, probes=traces)
+
+
+@pytest.mark.parametrize(
+    ("why", "given", "verdict"),
+    [
+        ("one answers and one does not: cut off", on_networks(management="silent", storage="answers"), Verdict.PARTITIONED),
+        ("the other way round as well", on_networks(management="answers", storage="silent"), Verdict.PARTITIONED),
+        ("cut off and read off: it lives", on_networks(power="off", management="silent", storage="answers"), Verdict.PARTITIONED),
+        ("one lost packet is no partition", on_networks(readings=1, management="silent", storage="answers"), Verdict.AGENT_DOWN),
+        ("it answers where we could look", on_networks(management="answers", storage="unknown"), Verdict.AGENT_DOWN),
+        ("it answers everywhere", on_networks(management="answers", storage="answers"), Verdict.AGENT_DOWN),
+        ("silent everywhere for long enough", on_networks(management="silent", storage="silent"), Verdict.FAILED),
+        ("silent everywhere, not for long", on_networks(30.0, management="silent", storage="silent"), Verdict.SUSPECT),
+        ("behind the one that we cannot see it may live", on_networks(management="silent", storage="unknown"), Verdict.SUSPECT),
+        ("behind the one that we have not asked it may live", on_networks(management="silent"), Verdict.SUSPECT),
+        ("proof of death needs no network", on_networks(power="off", management="silent", storage="unknown"), Verdict.FAILED),
+    ],
+)
+def test_verdict_by_several_networks(why: str, given: Evidence, verdict: Verdict) -> None:
+    """Any network that answers is life; only silence on all of them is silence."""
+    found = judge(given)
+    assert found.verdict is verdict, f"{why}: {found.reason}"
+
+
+def test_who_is_cut_off_is_told_with_its_networks() -> None:
+    """The operator must know which cable to look at."""
+    reason = judge(on_networks(management="silent", storage="answers")).reason
+    assert "answers on storage and not on management" in reason
+
+
+def test_a_network_that_cannot_be_asked_is_named() -> None:
+    """It keeps every host from being fenced on silence: somebody has to mend it, or take it out of the configuration."""
+    assert "while storage cannot be asked" in judge(on_networks(management="silent", storage="unknown")).reason
+
+
+def test_an_answer_of_a_minute_ago_is_no_sign_of_life() -> None:
+    """It may have died since."""
+    given = on_networks(management="silent", storage="answers")
+    old = {**given.probes, "storage": Trace("answers", 900.0, 930.0, 9)}
+    assert judge(replace(given, probes=old)).verdict is Verdict.SUSPECT
 
 
 def test_silence_is_not_counted_while_we_could_not_look() -> None:

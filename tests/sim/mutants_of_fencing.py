@@ -131,8 +131,20 @@ def shoots_a_host_that_answers() -> Iterator[None]:
     rules = tuple(rule for rule in judge.RULES if rule is not judge._answering)
 
     def silent(e: Evidence) -> Any:
-        return judge._no_sign_of_life(replace(e, probe=replace(e.probe, value="silent", count=2) if e.probe else None))
+        deaf = {network: replace(trace, value="silent", count=2) for network, trace in e.probes.items()}
+        return judge._no_sign_of_life(replace(e, probes=deaf))
     with changed("core.judge.RULES", (*rules, silent)), changed("core.fence._shows_life", always(False)):
+        yield
+
+
+@caught("S4", "partitioned")
+def believes_the_network_that_is_silent() -> Iterator[None]:
+    """Takes a host that lost one of its networks for dead, although it answers on another."""
+    def deaf_to_life(e: Evidence) -> Any:
+        return judge._no_sign_of_life(replace(e, probes={name: trace for name, trace in e.probes.items() if name in e.deaf},
+                                              policy=replace(e.policy, networks=tuple(e.deaf))))
+    rules = tuple(rule for rule in judge.RULES if rule not in {judge._partitioned, judge._answering})
+    with changed("core.judge.RULES", (*rules, deaf_to_life)), changed("core.fence._shows_life", always(False)):
         yield
 
 

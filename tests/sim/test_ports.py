@@ -125,10 +125,10 @@ def test_a_deposed_node_sends_no_off(world: World, node: SimNode) -> None:
 
 def test_a_node_that_is_cut_off_learns_nothing(world: World, node: SimNode) -> None:
     """Unreachable, never False: we ourselves could not look."""
-    assert SimProbe(node).answers("c1", world.hosts["c1"].host_ip)
+    assert SimProbe(node).answers("c1", world.hosts["c1"].host_ip, "management")
     node.cut = {"probe"}
     with pytest.raises(Unreachable):
-        SimProbe(node).answers("c1", world.hosts["c1"].host_ip)
+        SimProbe(node).answers("c1", world.hosts["c1"].host_ip, "management")
 
 
 # --------------------------------------------------------------------------- the gate

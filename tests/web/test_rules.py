@@ -42,7 +42,7 @@ def until(step: int, value: float, then: float | str) -> str:
 
 def cloud(instance: str, **more: str) -> dict[str, str]:
     """The numbers that only the leader shows, of eight sound hosts."""
-    verdicts = {"HEALTHY": 8, "SUSPECT": 0, "FAILED": 0, "AGENT_DOWN": 0, "HELD": 0}
+    verdicts = {"HEALTHY": 8, "SUSPECT": 0, "FAILED": 0, "AGENT_DOWN": 0, "PARTITIONED": 0, "HELD": 0}
     singles = {"hanode_instances_down": 0, "hanode_devices_quarantined": 0, "hanode_hosts_without_device": 0}
     return {
         **{f'hanode_hosts{{verdict="{verdict}",{instance}}}': always(count) for verdict, count in verdicts.items()},
@@ -143,6 +143,7 @@ CASES: Mapping[str, Case] = {
     "waiting": case("6m", "HanodeInstancesWaiting", instances_waiting__room=always(2)),
     "skipped": case("16m", "HanodeInstancesSkipped", instances_skipped__paused=always(1), instances_skipped__policy=always(9)),
     "agent": case("6m", "HanodeAgentDown", hosts__AGENT_DOWN=always(1)),
+    "cut off": case("6m", "HanodeAgentDown", hosts__PARTITIONED=always(1)),
     "power-off refused": Case("5m", frozenset({"HanodeFencingFails"}), {
         f'hanode_actions_total{{kind="power-off",result="refused",{A}}}': RISING}),
     "nova is deaf": Case("15m", frozenset({"HanodeCloudUnreachable"}), {

@@ -72,6 +72,7 @@ class World:
         self.hosts = Hosts(self)
         self.bmcs: dict[str, Bmc] = {}
         self.by_hand: dict[str, str] = {}  # host -> what a person is told to do
+        self.lost_networks: set[tuple[str, str]] = set()  # (host, network) over which a living host does not answer
         self.further_levels: dict[str, list[list[Bmc]]] = {}  # host -> the devices of its second and later fencing levels
         self.control = ControlPlane(self)
         self.placement = Placement(self)
@@ -82,6 +83,11 @@ class World:
         self.compute = Compute(self)
         self.nova = Nova(self)
         self.moves = Moves(self)
+
+    def answers(self, host: str, host_ip: str, network: str) -> bool:
+        """Does a probe of this host hear it?"""
+        return host in self.hosts and self.hosts[host].host_ip == host_ip and self.hosts[host].answers \
+            and (host, network) not in self.lost_networks
 
     # ---------------------------------------------------------------- time
 

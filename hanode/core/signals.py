@@ -1,0 +1,29 @@
+"""Who heard a host itself, over which of its networks, and how is that said to people?
+
+A signal is a probe of one network of a host, from one place. What answers is a sign of life, wherever it was heard; silence
+counts only from here, because of another's view it is not known why it hears nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+MANAGEMENT = "management"
+"""The network of Nova's host_ip, which needs no declaration."""
+
+COMMAND = "command"
+"""What a program of the operator's says of a host; treated as one more network."""
+
+
+def probe_key(network: str, host: str) -> str:
+    """The key of a probe of one network; the network stands first, so that any host name may follow."""
+    return f"{network}@{host}"
+
+
+def network_and_host(key: str) -> tuple[str, str]:
+    network, _, host = key.partition("@")
+    return network, host
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
