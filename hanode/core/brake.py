@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hanode.core.decisions import Hold, HoldKind, Judgement, Verdict
-from hanode.core.domains import at_once, declared
+from hanode.core.domains import FEWEST, at_once, declared
 from hanode.core.facts import Fleet, Host, Service
 from hanode.core.lifecycle import ENDED, HostState
 from hanode.core.policy import MARKER, Policy
@@ -100,6 +100,8 @@ def _control_silent(scene: Scene) -> Sequence[Hold]:
 
 def _stale_together(scene: Scene) -> Sequence[Hold]:
     """All computes stale at once is the message bus or the conductors (measured: RabbitMQ frozen), never all hosts."""
+    if sum(1 for h, j in scene.verdicts.items() if h in scene.silent or j.verdict in SILENT) < 2:
+        return ()  # the usual case at ten thousand hosts
     # Exempt hosts are never shot, but what they report tells of the bus as well as any other's.
     watched = [h for h in scene.verdicts if h in scene.records.roster.seen and _state(scene, h) not in RECOVERING]
     silent = [h for h in watched if h in scene.silent or scene.verdicts[h].verdict in SILENT]
@@ -151,10 +153,12 @@ def _too_many(scene: Scene) -> Sequence[Hold]:
     recovering = {h for h, r in records.items() if r.state in RECOVERING and has_work(r)} - found_dead
     # Dead, known, and counted as recovering while it matters.
     suspect -= {h for h, r in records.items() if r.state in RECOVERING} | scene.proven
-    protected, limit = _limit(scene)
     now, earlier = suspect | recovering, scene.lately - suspect - recovering
+    if not now:
+        return ()
+    protected, limit = _limit(scene)
     troubled = sorted(now | earlier)
-    if not suspect | recovering or len(troubled) <= limit:
+    if len(troubled) <= limit:
         return ()
     past = f" ({len(earlier)} of them in the last {scene.policy.storm_window_s:.0f} s)" if earlier else ""
     return (
@@ -176,8 +180,11 @@ def _limit(scene: Scene) -> tuple[int, int]:
 def _failure_domains(scene: Scene) -> Iterator[Hold]:
     """Hosts that share a rack, a switch or a store and are silent, all of them: that is what they share, not each of them."""
     assert scene.fleet is not None
+    silent = {name for name, judgement in scene.verdicts.items() if name in scene.silent or judgement.verdict in SILENT}
+    if len(silent) < FEWEST:
+        return
     present = {name: host for name, host in scene.fleet.hosts.items() if _tells(scene, host)}
-    silent = {name for name in present if name in scene.silent or scene.verdicts[name].verdict in SILENT}
+    silent &= present.keys()
     told: set[str] = set()
     for label, members in declared(present, scene.policy).items():
         if members <= silent:

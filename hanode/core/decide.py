@@ -108,7 +108,7 @@ def _attention(e: Evidence) -> float | None:
 
 def _quarantine(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     """Off read beside a living heartbeat: the device is another host's, or lies. It is never believed again by itself."""
-    for name in sorted(evidence):
+    for name in sorted(draft.powered & evidence.keys()):
         off = [trace for trace in draft.power_traces(name).values() if trace.value == Power.OFF and trace.count >= 2]
         if name in draft.roster.quarantined or not off:
             continue
@@ -140,6 +140,8 @@ def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
 def _hold_the_silent(draft: Draft) -> None:
     """Whoever is silent while a hold holds stays held when it ends: a hold never ends into a shooting."""
     held = dict(draft.roster.held)
+    if not held and not draft.holds:
+        return
     for host, judgement in draft.verdicts.items():
         began_s = draft.peek(f"held/{host}")
         if host in held and began_s is not None:

@@ -111,6 +111,7 @@ class Timers:
 
     office_since_s: float
     beats: Mapping[str, Beat] = field(default_factory=dict)
+    fleet_s: float | None = None  # start of the reading that is in `beats`
     power: Mapping[str, Trace] = field(default_factory=dict)  # `levels.power_key` -> the power devices of that level
     probe: Mapping[str, Trace] = field(default_factory=dict)  # `signals.probe_key` -> "answers" | "silent" | "unknown"
     waits: Mapping[str, float] = field(default_factory=dict)  # name of a wait -> when it began

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 
 from hanode.core.facts import Host
@@ -38,14 +39,15 @@ def _labels(host: Host, policy: Policy, zoned: bool) -> Iterator[str]:
 
 def at_once(silent_since_s: Mapping[str, float], within_s: float) -> tuple[frozenset[str], ...]:
     """Groups of hosts that fell silent within `within_s` of each other, declared as one domain or not; chains are one group."""
-    groups: list[set[str]] = []
     ordered = sorted((since_s, name) for name, since_s in silent_since_s.items())
-    for first_s, _ in ordered:
-        near = {name for since_s, name in ordered if first_s <= since_s <= first_s + within_s}
-        if len(near) < FEWEST:
+    times_s = [since_s for since_s, _ in ordered]
+    groups: list[tuple[int, int]] = []  # as slices of `ordered`: thousands may be silent
+    for first_s in times_s:
+        begin, end = bisect_left(times_s, first_s), bisect_right(times_s, first_s + within_s)
+        if end - begin < FEWEST:
             continue
-        if groups and groups[-1] & near:
-            groups[-1] |= near
+        if groups and begin < groups[-1][1]:
+            groups[-1] = (groups[-1][0], end)
         else:
-            groups.append(near)
-    return tuple(frozenset(group) for group in groups)
+            groups.append((begin, end))
+    return tuple(frozenset(name for _, name in ordered[begin:end]) for begin, end in groups)

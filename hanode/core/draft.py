@@ -13,7 +13,7 @@ from typing import cast
 from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Timers, Trace, Verdict
 from hanode.core.facts import Fleet, Host, Instance, Migration, Reading, Resources, Unknown
 from hanode.core.judge import recent_s
-from hanode.core.levels import power_key, proven_by, together, watched
+from hanode.core.levels import host_and_level, power_key, proven_by, together, watched
 from hanode.core.lifecycle import HostState, step_host
 from hanode.core.model import Action, Answer, Command, Moment, Outcome, Result, Snapshot, Want, WantKind
 from hanode.core.policy import Policy
@@ -38,7 +38,8 @@ class Draft:
         self.roster = records.roster
         self.verdicts: dict[str, Judgement] = {}
         self.holds: tuple[Hold, ...] = ()
-        self._beats = dict(timers.beats)
+        self.powered = frozenset(host_and_level(key)[0] for key in timers.power)  # hosts whose power was ever read
+        self._beats = timers.beats
         self._waits: dict[str, float] = {}
         self._said: dict[str, str] = {}
         self._wants: dict[tuple[WantKind, str], float] = {}
@@ -128,6 +129,8 @@ class Draft:
 
     def power_traces(self, host: str) -> Mapping[int, Trace]:
         """level -> what its devices last said, as far as they were read."""
+        if host not in self.powered:
+            return {}
         keys = {level: power_key(host, level) for level in range(1, len(self.policy.plan_of(host).levels) + 1)}
         return {level: self.timers.power[key] for level, key in keys.items() if key in self.timers.power}
 
@@ -249,7 +252,9 @@ class Draft:
         """Say `text` when `fact` is another than it was; `first` says whether it is worth saying the first time."""
         subject = f"{event}/{host}/"
         former = self.timers.said.get(subject)
-        if former != fact and (former is not None or first):
+        if former is None and not first:
+            return  # so it has always been
+        if former != fact:
             self.note(level, event, host, text)
         self._said[subject] = fact
 

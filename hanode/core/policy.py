@@ -140,7 +140,7 @@ class Policy:
 
 
 def _of_aggregates(host: Host, table: Mapping[str, str]) -> str | None:
-    return next((table[a.name] for a in host.aggregates if a.name in table), None)
+    return next((table[a.name] for a in host.aggregates if a.name in table), None) if table else None
 
 
 def problems(policy: Policy) -> tuple[str, ...]:

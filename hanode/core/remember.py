@@ -22,9 +22,12 @@ CONSECUTIVE_S = 60.0
 def remember(timers: Timers, snapshot: Snapshot) -> Timers:
     """The leader's memory after this tick's readings and outcomes; pure."""
     outcomes = {**timers.outcomes, **{o.action.action_id: o for o in snapshot.outcomes}}
+    fleet = snapshot.readings.get((WantKind.FLEET, ""))
+    news = fleet is not None and fleet.started_s != timers.fleet_s
     return replace(
         timers,
-        beats=_beats(timers.beats, snapshot.readings.get((WantKind.FLEET, ""))),
+        beats=_beats(timers.beats, fleet) if news else timers.beats,
+        fleet_s=fleet.started_s if fleet is not None else None,
         power=_traces(timers.power, snapshot, WantKind.POWER),
         probe=_traces(timers.probe, snapshot, WantKind.PROBE),
         outcomes=outcomes,
@@ -52,18 +55,19 @@ def _beat(beat: Beat | None, host: Host, reading: Reading[object]) -> Beat:
         return beat
     # Time in which nobody could look is no silence: the host may have reported all the while.
     gap_s = looked_s - beat.looked_s if beat.looked_s is not None else 0.0
-    beat = replace(beat, seen_s=beat.seen_s + (gap_s if gap_s > WATCHING_S else 0.0), looked_s=looked_s)
+    since_s = beat.seen_s + (gap_s if gap_s > WATCHING_S else 0.0)
     if stamp == beat.stamp:
-        return beat
+        return replace(beat, seen_s=since_s, looked_s=looked_s)
     if beat.written != written:
         # A write, ours, a former leader's or an operator's, may have swallowed a heartbeat: while Nova calls the host up it
         # counts as one for its silence, which only delays, but never as a sign of life against a proof of death.
-        up_s = seen_s if host.service.state == "up" else beat.seen_s
-        return replace(beat, stamp=stamp, seen_s=up_s, written=written)
+        up_s = seen_s if host.service.state == "up" else since_s
+        return replace(beat, stamp=stamp, seen_s=up_s, written=written, looked_s=looked_s)
     # Only from one heartbeat to the next without anything in between; so an outage of ours is never taken for the host's rhythm.
-    known = beat.recent and beat.recent[-1] == beat.seen_s
-    intervals_s = (*beat.intervals_s, seen_s - beat.seen_s)[-KEPT_INTERVALS:] if known else beat.intervals_s
-    return replace(beat, stamp=stamp, seen_s=seen_s, moved=True, recent=(*beat.recent, seen_s)[-KEPT_BEATS:], intervals_s=intervals_s)
+    known = beat.recent and beat.recent[-1] == since_s
+    intervals_s = (*beat.intervals_s, seen_s - since_s)[-KEPT_INTERVALS:] if known else beat.intervals_s
+    recent = (*beat.recent, seen_s)[-KEPT_BEATS:]
+    return Beat(stamp, seen_s, True, beat.written, recent, intervals_s, looked_s)
 
 
 def _traces(traces: Mapping[str, Trace], snapshot: Snapshot, kind: WantKind) -> Mapping[str, Trace]:

@@ -115,7 +115,7 @@ def _read(kind: Any, key: str, text: str) -> Any:
     try:
         return _CONVERTER.structure(fields_of(key, text), kind)
     except BaseValidationError as error:
-        raise _corrupt(key, "; ".join(transform_error(error))) from error
+        raise corrupt(key, "; ".join(transform_error(error))) from error
 
 
 def from_entry(kind: type[T], entry: Entry) -> T:
@@ -127,10 +127,10 @@ def fields_of(key: str, text: str) -> dict[str, Any]:
     try:
         fields = json.loads(text)
     except ValueError as error:
-        raise _corrupt(key, str(error)) from error
+        raise corrupt(key, str(error)) from error
     schema = fields.get("schema") if isinstance(fields, dict) else None
     if type(schema) is not int:
-        raise _corrupt(key, "no schema version in it")
+        raise corrupt(key, "no schema version in it")
     if schema > SCHEMA:
         raise NewerSchema(
             f"the journal key {key} has schema {schema} and this hanode knows only up to {SCHEMA}: a newer version is or was"
@@ -140,7 +140,8 @@ def fields_of(key: str, text: str) -> dict[str, Any]:
     return fields
 
 
-def _corrupt(key: str, why: str) -> CorruptEntry:
+def corrupt(key: str, why: str) -> CorruptEntry:
+    """What to raise of a key that cannot be read, with the remedy."""
     return CorruptEntry(
         f"the journal key {key} cannot be read ({why}); look at it, then restore it from a backup of the journal or delete it."
         f" A deleted recovery/HOST leaves that host as it is in Nova, for an operator to finish"
@@ -234,6 +235,6 @@ def _joined(home: str, main: Entry, by_key: Mapping[str, Entry]) -> _Kept:
     for number in range(1, kept.parts + 1):
         key = f"{home}-part/{name}/{number}"
         if key not in by_key:
-            raise _corrupt(main.key, f"its part {key} is missing")
+            raise corrupt(main.key, f"its part {key} is missing")
         table |= from_entry(_Part, by_key[key]).instances
     return replace(kept, record=replace(kept.record, instances=table))

@@ -32,6 +32,7 @@ from hanode.engine.codec import (
     recovery_key,
     to_text,
 )
+from hanode.engine.packing import status_in, status_text
 from hanode.errors import Ambiguous, Deposed, HanodeError, JournalConflict, Refused
 from hanode.ports import Entry, Journal, Transaction
 
@@ -132,7 +133,7 @@ class Ledger:
     def read_status(self) -> Mapping[str, Any] | None:
         """What the leader last published about itself."""
         entry = self._one(STATUS)
-        return codec.fields_of(entry.key, entry.value) if entry else None
+        return status_in(entry) if entry else None
 
     def read_answer(self, command_id: str) -> Answer | None:
         entry = self._one(ANSWER + command_id)
@@ -237,7 +238,7 @@ class Ledger:
             *([self._roster_unit(roster)] if roster is not None else []),
             *self._closing_units({record.host for record in writes}, closes, forgets),
             *self._answer_units(answers),
-            *([Transaction({}, {STATUS: to_text(dict(status))})] if status is not None else []),
+            *([Transaction({}, {STATUS: status_text(status)})] if status is not None else []),
         ]
         for batch in packed(units):
             self._commit_batch(guard, batch)

@@ -5,8 +5,8 @@ Crash-only: whatever goes wrong in a tick is dropped, and the next one begins fr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hanode import metrics
@@ -36,9 +36,27 @@ class Term:
         self.guard, self.observer, self.workers = guard, observer, workers
         self.timers = Timers(office_since_s=since_s)
         self.outcomes: tuple[Outcome, ...] = ()  # not yet part of a committed decision
-        self.status: tuple[str, float] = ("", float("-inf"))
+        self.status: tuple[Mapping[str, Any], float] = ({}, float("-inf"))  # what was last published, and when
+        self.decided: Decided | None = None
         self.phases = Phases()
-        self.next_read_s = since_s
+
+
+@dataclass(frozen=True)
+class Decided:
+    """The last decision, and what it rested on."""
+
+    snapshot: Snapshot
+    book: Book
+    decisions: Decisions
+
+    def stands(self, snapshot: Snapshot, book: Book, now_s: float) -> bool:
+        """Nothing is new and its time has not come: `decide`, which is pure, would say nothing new either."""
+        former, newer = self.snapshot.readings, snapshot.readings
+        # By identity: each reading is an object of its own, and comparing two fleets costs as much as deciding.
+        same = former.keys() == newer.keys() and all(former[key] is reading for key, reading in newer.items())
+        quiet = not snapshot.outcomes and not book.commands and snapshot.in_flight == self.snapshot.in_flight
+        due = bool(self.decisions.holds) or now_s >= self.decisions.wake_s  # a hold may end by time alone
+        return quiet and same and not due and book.revisions == self.book.revisions
 
 
 class Engine:
@@ -95,6 +113,8 @@ class Engine:
         term.outcomes += fresh
         snapshot = self._snapshot(term, book)
         now = self._clock.now()
+        if term.decided is not None and term.decided.stands(snapshot, book, now.s):
+            return self._wait(term, term.decided.decisions)
         decisions = decide(snapshot, book.records, term.timers, self._policy, now)
         self._commit(term, decisions, book.records, now)
         term.timers, term.outcomes = decisions.timers, ()
@@ -105,8 +125,12 @@ class Engine:
             metrics.phase_ended(phase, lasted_s)
         # Only here, after the commit: no act whose intent a later leader could not read.
         term.workers.dispatch(decisions.actions)
-        next_read_s = term.observer.want(decisions.wants, self._clock.now().s)
-        return min(decisions.wake_s, next_read_s)
+        term.decided = Decided(snapshot, book, decisions)
+        return self._wait(term, decisions)
+
+    def _wait(self, term: Term, decisions: Decisions) -> float:
+        """Begin the reads that are due; when the next tick is."""
+        return min(decisions.wake_s, term.observer.want(decisions.wants, self._clock.now().s))
 
     def _snapshot(self, term: Term, book: Book) -> Snapshot:
         now = self._clock.now()
@@ -130,12 +154,12 @@ class Engine:
             return
         self._ledger.commit(term.guard, decisions.writes, decisions.closes, decisions.forgets, decisions.roster, decisions.answers, news)
         if news is not None:
-            term.status = (_facts(status), now.s)
+            term.status = (status, now.s)
 
     def _news(self, term: Term, status: Mapping[str, Any], now: Moment) -> Mapping[str, Any] | None:
         """Published when something in it changed, and now and then, so that a stale one is seen to be stale."""
         said, at_s = term.status
-        return status if said != _facts(status) or now.s - at_s >= STATUS_EVERY_S else None
+        return status if now.s - at_s >= STATUS_EVERY_S or _facts(said) != _facts(status) else None
 
     # ------------------------------------------------------------------ office
 
@@ -178,6 +202,8 @@ class Engine:
     def reload(self, policy: Policy) -> None:
         """Judge by this from the next tick on."""
         self._policy = policy
+        if self._term is not None:
+            self._term.decided = None
 
 
 def _after(before: Records, decisions: Decisions) -> dict[str, HostRecovery]:
@@ -186,7 +212,9 @@ def _after(before: Records, decisions: Decisions) -> dict[str, HostRecovery]:
     return dict(sorted({**kept, **{record.host: record for record in decisions.writes}}.items()))
 
 
-def _facts(status: Mapping[str, Any]) -> str:
+def _facts(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """The status without the time of day and the counters of evidence, for telling whether anything changed."""
-    hosts = {name: {k: v for k, v in host.items() if k not in {"evidence", "reason"}} for name, host in status["hosts"].items()}
-    return json.dumps({**status, "updated_at": "", "leader": status["leader"]["owner"], "hosts": hosts}, sort_keys=True)
+    if not status:
+        return status
+    unwell = {name: {**host, "evidence": "", "reason": ""} for name, host in status["hosts"].items() if "evidence" in host}
+    return {**status, "updated_at": "", "leader": status["leader"]["owner"], "hosts": {**status["hosts"], **unwell}}
