@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hanode.core.decide import decide
 from hanode.core.policy import Policy
-from hanode.engine import tick
 from hanode.sim.run import Simulation
 from tests.sim.story import cloud
 
@@ -19,13 +19,12 @@ class Watched:
         self.simulation = Simulation(self.world, policy, nodes=("n1",))
         self.simulation.run(60.0)
         self.decided: list[float] = []
-        decide = tick.decide
 
         def counted(*given: object) -> object:
             self.decided.append(self.world.now_s)
             return decide(*given)  # type: ignore[arg-type] # handed through as they come
 
-        monkeypatch.setattr(tick, "decide", counted)
+        monkeypatch.setattr("hanode.engine.tick.decide", counted)
 
     @property
     def policy(self) -> Policy:
