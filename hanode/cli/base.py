@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import Any
 
 from cliff.columns import FormattableColumn
 from cliff.command import Command
 from cliff.lister import Lister
 from cliff.show import ShowOne
+from stevedore.extension import Extension, ExtensionManager
 
 from hanode.conf import build
 from hanode.engine.codec import META, Meta, from_entry
 from hanode.engine.ledger import Ledger
+from hanode.engine.plain import csv_cell, deep, lines
 from hanode.errors import Ambiguous, ConfigError, HanodeError, Unreachable
 from hanode.ports import Journal
 
@@ -124,9 +127,37 @@ class Far(Quiet):
 class Table(Far, Lister):
     """A command that lists things."""
 
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Iterable[Iterable[Any]]) -> int:
+        clean = cleaner(parsed_args.formatter)
+        return int(super().produce_output(parsed_args, column_names, [[clean(cell) for cell in row] for row in data]))
+
 
 class Card(Far, ShowOne):
     """A command that shows one thing."""
+
+    def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Iterable[Any]) -> int:
+        return int(super().produce_output(parsed_args, column_names, list(map(cleaner(parsed_args.formatter), data))))
+
+
+def cleaner(formatter: str) -> Callable[[Any], Any]:
+    """What a tenant or an operator wrote must not command a terminal or a spreadsheet; json and yaml quote for themselves."""
+    if formatter in {"json", "yaml"}:
+        return lambda value: value
+    clean = csv_cell if formatter == "csv" else lines
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, FormattableColumn):
+            return type(value)(deep(value.machine_readable(), clean))
+        return clean(value) if isinstance(value, str) else value
+
+    return cell
+
+
+def add_formatter(manager: ExtensionManager[Any], name: str, formatter: type[Any]) -> ExtensionManager[Any]:
+    """A further -f NAME."""
+    entry = EntryPoint(name, f"{formatter.__module__}:{formatter.__name__}", "hanode")
+    manager.extensions.append(Extension(name, entry, formatter, formatter()))
+    return manager
 
 
 class Lines(FormattableColumn[list[str]]):

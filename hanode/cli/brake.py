@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from hanode.cli.asking import NamedHost, Word
 from hanode.cli.base import Table
 from hanode.cli.host import fresh_or_said
+from hanode.cli.spans import span_s
 from hanode.cli.status import read_report
 
 
@@ -67,16 +67,12 @@ class Resume(Word):
         return self.say(desk, parsed_args, "resume", "")
 
 
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONGEST_S = 7 * 86400
 
 
 def duration_s(text: str) -> float:
     """A pause is to end by itself: whoever forgets it must not leave the cloud unprotected for ever."""
-    found = re.fullmatch(r"([1-9]\d{0,6})([smhd])", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a time such as 90s, 30m, 2h or 1d")
-    seconds = float(found[1]) * UNITS_S[found[2]]
+    seconds = span_s(text)
     if seconds > LONGEST_S:
         raise argparse.ArgumentTypeError(f"{text} is longer than 7d; for longer: mode = observe")
     return seconds

@@ -12,7 +12,7 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 
 import hanode
-from hanode.cli import brake, config, demo, explain, fence, host, incident, journal, notify, run, simulate, status, watch
+from hanode.cli import brake, config, demo, explain, fence, host, incident, journal, notify, report, run, simulate, status, watch
 
 COMMANDS: Mapping[str, type[Command]] = {
     "status": status.Status,
@@ -24,10 +24,12 @@ COMMANDS: Mapping[str, type[Command]] = {
     "host evacuate": host.HostEvacuate,
     "incident list": incident.IncidentList,
     "incident show": incident.IncidentShow,
+    "incident export": incident.IncidentExport,
     "incident watch": watch.IncidentWatch,
     "incident approve": incident.IncidentApprove,
     "incident abandon": incident.IncidentAbandon,
     "incident retry": incident.IncidentRetry,
+    "report": report.PeriodReport,
     "brake show": brake.BrakeShow,
     "brake release": brake.BrakeRelease,
     "pause": brake.Pause,

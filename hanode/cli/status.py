@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import EntryPoint
 from typing import Any
 
 from cliff.formatters.base import SingleFormatter
-from stevedore.extension import Extension, ExtensionManager
+from stevedore.extension import ExtensionManager
 
-from hanode.cli.base import Card, Desk, Lines
+from hanode.cli.base import Card, Desk, Lines, add_formatter
 from hanode.engine import report
 from hanode.engine.report import Report, Severity
 
@@ -43,10 +42,7 @@ class Status(Card):
         return "text"
 
     def _load_formatter_plugins(self) -> ExtensionManager[Any]:
-        manager: ExtensionManager[Any] = super()._load_formatter_plugins()
-        ours = EntryPoint("text", f"{__name__}:Sentences", self.formatter_namespace)
-        manager.extensions.append(Extension("text", ours, Sentences, Sentences()))
-        return manager
+        return add_formatter(super()._load_formatter_plugins(), "text", Sentences)
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)

@@ -46,6 +46,9 @@ DEFAULT = (
             help="Daemons with the same journal and cluster_id elect one leader among them. Two clouds sharing one etcd "
             "need two cluster_ids; a daemon of another cloud refuses to start. Lower case letters, digits, '.', '_', '-'.",
         ),
+        cfg.FloatOpt("target_recovery_s", default=120.0, min=1.0, max=86400.0, mutable=True,
+                     help="The recovery time of an instance that you aim at, from its host's last heartbeat. Only reports are measured by "
+                     "it; nothing is decided by it."),
     ],
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hanode.core.decisions import HoldKind
+from hanode.core.decisions import ABANDONED, HoldKind
 from hanode.core.draft import Draft
 from hanode.core.fence import confirm
 from hanode.core.judge import Evidence
@@ -47,7 +47,7 @@ def _answer(draft: Draft, command: Command, e: Evidence | None) -> Answered:
     record = draft.records.get(command.host)
     gone = e is None and draft.fleet is not None and record is not None and command.incident in {"", record.incident}
     if gone and command.verb == "abandon" and record is not None and not record.is_open:
-        draft.close(record, f"abandoned by {command.who}, Nova does not list it any more: {command.why}")
+        draft.close(record, f"{ABANDONED}{command.who}, Nova does not list it any more: {command.why}")
         return True, "abandoned: Nova does not list it any more"
     if e is None:
         return False, f"Nova does not show a compute host {command.host!r} now"
@@ -102,7 +102,7 @@ def _abandon(draft: Draft, command: Command, record: HostRecovery | None, e: Evi
         draft.save(replace(record, state=HostState.RELEASING, reason=f"abandoned by {command.who}"))
         _hold(draft, command.host, f"{HoldKind.STORM}:ABANDONED")
         return True, "abandoned; what Nova was told is taken back when it reports"
-    draft.close(record, f"abandoned by {command.who}: {command.why}")
+    draft.close(record, f"{ABANDONED}{command.who}: {command.why}")
     # Otherwise the next tick would judge the same silence anew and shoot.
     _hold(draft, command.host, f"{HoldKind.STORM}:ABANDONED")
     return True, "abandoned; it is judged again once it was seen up"

@@ -119,6 +119,11 @@ class Timers:
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # action id -> its newest outcome, while it matters
 
 
+OBSERVED = "observed only: "
+ABANDONED = "abandoned by "
+"""How an outcome begins, where that tells more than the record."""
+
+
 @dataclass(frozen=True)
 class Closed:
     """A record that ends: moved to the history in the same transaction that deletes it."""

@@ -194,7 +194,7 @@ class Draft:
         step_host(record.state, HostState.WATCHED)
         del self.records[record.host]
         if record.host in self.before.hosts:
-            self._closes.append(Closed(record, outcome))
+            self._closes.append(Closed(replace(record, ended_at=self.now.at), outcome))
 
     def forget(self, record: HostRecovery) -> None:
         """A suspicion that came to nothing leaves no trace."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from hanode.core import accounts, levels
-from hanode.core.decisions import Level, Verdict
+from hanode.core.decisions import OBSERVED, Level, Verdict
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
 from hanode.core.facts import Host, Power
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence
@@ -138,7 +138,7 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     if record.observe_only:
         right = "right, it had been off" if record.proof else "WRONG, the host lives"
         draft.note(Level.WARNING, "observed", record.host, f"would have been fenced: {right}", record.incident)
-        draft.close(record, f"observed only: {right}")
+        draft.close(record, f"{OBSERVED}{right}")
         return
     if record.fenced_at or e.host.service.disabled_reason.startswith(MARKER):
         draft.note(Level.ALARM, "alive", record.host, "lives again: what Nova was told is taken back", record.incident)

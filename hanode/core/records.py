@@ -78,6 +78,7 @@ class HostRecovery:
     instances: Mapping[str, InstanceRecovery] = field(default_factory=dict)
     instances_read: bool = False  # the table rests on a complete read
     fenced_at: str = ""
+    ended_at: str = ""  # when history took it
     service_id: str = ""  # of its nova-compute when it fell silent; another one is another host under its name
 
     @property
