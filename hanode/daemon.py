@@ -6,10 +6,8 @@ journal tells the next leader everything that it needs.
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import logging
-import queue
 import re
 import signal
 import threading
@@ -24,6 +22,7 @@ from oslo_log import log
 import hanode
 from hanode import metrics
 from hanode.adapters.clock import SystemClock
+from hanode.adapters.daily_check import DailyCheck
 from hanode.adapters.etcd_client import Access
 from hanode.adapters.executor import ThreadExecutor
 from hanode.adapters.fencing import config as fencing
@@ -41,8 +40,10 @@ from hanode.adapters.systemd import Systemd
 from hanode.conf import build
 from hanode.conf.probing import Network
 from hanode.core.decisions import Verdict
+from hanode.core.lifecycle import HostState
 from hanode.core.policy import Policy
 from hanode.engine import tick
+from hanode.engine.bell import Bell
 from hanode.engine.herald import Herald
 from hanode.engine.ledger import ForeignJournal, Ledger
 from hanode.engine.measure import measure
@@ -97,28 +98,13 @@ class Parts:
     journal: Journal | None = None  # for those who only read
     cloud: str = ""
     notifier: Couriers = field(default_factory=Couriers)
+    check: DailyCheck | None = None
 
 
 class Patiently(Protocol):
     def __call__(self, what: str, call: Callable[[], T]) -> T:
         """Call again and again until the other side answers; raises ConfigError and _Stopped."""
         ...
-
-
-class Bell:
-    """Wakes the tick loop. May be rung from any thread and from a signal handler, unlike an Event: `put` is reentrant."""
-
-    def __init__(self) -> None:
-        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()
-
-    def ring(self) -> None:
-        self._rings.put(None)
-
-    def wait(self, timeout_s: float) -> None:
-        with contextlib.suppress(queue.Empty):
-            self._rings.get(timeout=max(0.0, timeout_s))
-            while True:  # many rings are one
-                self._rings.get_nowait()
 
 
 class _Stopped(Exception):
@@ -207,6 +193,9 @@ class Daemon:
         metrics.is_ready(engine.ready)
         if not engine.leads:
             parts.notifier.forget()  # only the leader tells; another tells what is open anew
+        if parts.check is not None:
+            is_busy = any(host["state"] != HostState.WATCHED for host in engine.status.get("hosts", {}).values())
+            parts.check.tick(engine.leads, is_busy)
         role = "leader" if engine.leads else "standby"
         self._web.site.pulse = Pulse(role, engine.ready, time.monotonic(), 2 * parts.policy.lease_ttl_s)
 
@@ -242,6 +231,8 @@ class Daemon:
             LOG.warning("some acts did not end within %.0f s; the next leader learns what became of them by reading the world",
                         ACTS_END_S)
         parts.notifier.close(NEWS_END_S)
+        if parts.check is not None:
+            parts.check.close()
         LOG.info("has handed over and ends")
 
     def _reloaded(self, parts: Parts) -> Parts:
@@ -345,7 +336,8 @@ def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     notifier = open_notifier(tellers, frozenset(settings.get("notifications", "events")), settings.get("notifications", "give_up_s"))
     narrator = Chorus(LogNarrator(), Herald(notifier, node))
     engine = tick.Engine(cloud, devices, probe, ledger, office, clock, executor, policy, narrator, node)
-    return Parts(engine, executor, devices, policy, journal, cloud.identity(), notifier)
+    check = DailyCheck(settings.files, lambda: nova_version(settings), notifier) if settings.get("DEFAULT", "daily_check") else None
+    return Parts(engine, executor, devices, policy, journal, cloud.identity(), notifier, check)
 
 
 def read_devices(settings: build.Settings) -> fencing.FencingConfig:
@@ -387,6 +379,11 @@ def open_cloud(settings: build.Settings) -> OpenStackCloud:
     cloud = OpenStackCloud(Credentials(**build.keystone(settings)), settings.get("protection", "skip_image_tags"))
     cloud.connect()
     return cloud
+
+
+def nova_version(settings: build.Settings) -> str:
+    """The newest microversion, asked over a session of its own: a session remembers what it was told."""
+    return ".".join(str(part) for part in open_cloud(settings).offered("compute")[1])
 
 
 def set_up_log(settings: build.Settings) -> None:

@@ -69,6 +69,7 @@ CLOUD: Mapping[str, tuple[str, str]] = {
     "hanode_instances_down": ("Instances that do not run now because their host failed", ""),
     "hanode_instances_down_oldest_seconds": ("For how long the first of them has been down; 0 when none is", ""),
     "hanode_instances_waiting": ("Instances that no host can take now, by what is in the way", "reason"),
+    "hanode_findings": ("What the leader's own daily `hanode config check` found, by severity", "severity"),
     "hanode_instances_skipped": ("Instances of failed hosts that are deliberately left alone, by why", "reason"),
 }
 
@@ -81,13 +82,15 @@ class _Cloud(Collector):
 
     def __init__(self) -> None:
         self._shown: Mapping[str, Values] = {}
+        self.findings: Values = {}
 
     def show(self, numbers: Mapping[str, Values]) -> None:
         zeros = {name: dict.fromkeys(values, 0.0) for name, values in self._shown.items()} if numbers else {}
         self._shown = {name: {**zeros.get(name, {}), **values} for name, values in numbers.items()}
 
     def collect(self) -> Iterator[Metric]:
-        for name, values in sorted(self._shown.items()):
+        shown = {**self._shown, **({"hanode_findings": self.findings} if self._shown and self.findings else {})}
+        for name, values in sorted(shown.items()):
             text, label = CLOUD[name]
             family = GaugeMetricFamily(name, text, labels=[label] if label else [])
             for value, number in sorted(values.items()):
@@ -131,6 +134,11 @@ def ticked(duration_s: float) -> None:
 def cloud_is(numbers: Mapping[str, Values]) -> None:
     """What the leader counts, by the names of CLOUD; empty when this daemon does not hold office."""
     _CLOUD.show(numbers)
+
+
+def findings_are(by_severity: Values) -> None:
+    """Of the leader's newest check; empty when it has not looked yet."""
+    _CLOUD.findings = by_severity
 
 
 def acted(kind: str, result: str) -> None:

@@ -87,6 +87,11 @@ class Keystone:
         access = self._session.auth.get_access(self._session)
         return frozenset(entry["type"] for entry in access.service_catalog.catalog)
 
+    def roles(self) -> frozenset[str]:
+        """The roles that our token has."""
+        self.authenticate()
+        return frozenset(self._session.auth.get_access(self._session).role_names)
+
     def authenticate(self) -> None:
         """Have a valid token, asking Keystone only when there is none. Nothing but Keystone is ever written to here."""
         try:

@@ -36,6 +36,9 @@ class OpenStackCloud:
     def catalogue(self) -> frozenset[str]:
         return self._keystone.catalogue()
 
+    def roles(self) -> frozenset[str]:
+        return self._keystone.roles()
+
     def offered(self, service_type: str) -> tuple[Microversion, Microversion]:
         return self._rests[service_type].offered()
 

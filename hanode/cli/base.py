@@ -124,12 +124,16 @@ class Far(Quiet):
         return Desk(build.load([]), cloud, Ledger(journal, cloud))
 
 
-class Table(Far, Lister):
+class Rows(Quiet, Lister):
     """A command that lists things."""
 
     def produce_output(self, parsed_args: argparse.Namespace, column_names: Sequence[str], data: Iterable[Iterable[Any]]) -> int:
         clean = cleaner(parsed_args.formatter)
         return int(super().produce_output(parsed_args, column_names, [[clean(cell) for cell in row] for row in data]))
+
+
+class Table(Far, Rows):
+    """A command that lists what a daemon knows."""
 
 
 class Card(Far, ShowOne):

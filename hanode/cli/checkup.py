@@ -74,6 +74,36 @@ def of_catalogue(services: Collection[str]) -> Iterator[Finding]:
                       "create its endpoint: openstack endpoint create ... placement internal URL")
 
 
+def of_roles(roles: Collection[str]) -> Iterator[Finding]:
+    """What hanode reads is tried by this check; what it writes cannot be tried without doing it."""
+    if "admin" not in roles:
+        yield Finding(
+            Severity.INFO, f"the user of [keystone] has the roles {', '.join(sorted(roles)) or '(none)'}, not admin",
+            "whether it may evacuate, lock, start, stop, force down and disable is seen at the first incident",
+            "compare the policies of Nova and Placement with etc/hanode/openstack (docs/security.md)")
+
+
+def of_neighbours(services: Collection[str], policy: Policy, fleet: Fleet) -> Iterator[Finding]:
+    """Settings of other services by which a guest that is restarted elsewhere does not start; no API tells them."""
+    found = (policy.domain_of(host) for host in fleet.hosts.values())
+    if any(domain.kind == "rbd" for domain in found if domain):
+        yield Finding(
+            Severity.INFO, "Ceph capabilities of Nova's user cannot be read from here",
+            "a guest whose host died left its lock on the image; without the right to blocklist, its successor waits or starts read-only",
+            "ceph auth get client.nova (and client.cinder): caps mon = 'profile rbd'")
+    if {"volumev3", "block-storage"} & set(services):
+        yield Finding(
+            Severity.INFO, "service tokens of Nova and Cinder cannot be read from here",
+            "since CVE-2023-2088 Cinder refuses to detach a volume of an instance without one, and an evacuation of it fails",
+            "grep -A9 '^\\[service_user\\]' /etc/nova/nova.conf (send_service_user_token = true) on compute hosts and conductors")
+    if "key-manager" in services:
+        yield Finding(
+            Severity.INFO, "rights to the keys of encrypted volumes cannot be read from here",
+            "Nova asks Barbican for the key as the user who evacuates; without the right the instance ends in ERROR",
+            "give the user of [keystone] the right to read secrets of other projects (policy secret:decrypt, secret:get), or try it "
+            "once: openstack server evacuate, as that user")
+
+
 def of_hosts(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
     """What stands between a host and its protection."""
     protected = {name: host for name, host in sorted(fleet.hosts.items()) if _is_protected(host, policy)}

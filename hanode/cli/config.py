@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from cliff.lister import Lister
-
 from hanode.cli import proposal
-from hanode.cli.base import OK, REFUSED, Act, Quiet
+from hanode.cli.base import OK, REFUSED, Act, Rows
 from hanode.cli.checkup import Severity
 from hanode.conf import build
 from hanode.conf.effective import effective
 
 
-class ConfigCheck(Quiet, Lister):
+class ConfigCheck(Rows):
     """Check configuration, cloud and journal before the first start, and whenever wanted. Changes nothing.
 
     Needs no daemon. Exit code 0: no error (warnings and things to know may be listed). 1: an error is listed.
@@ -34,7 +32,7 @@ class ConfigCheck(Quiet, Lister):
         return ("severity", "what", "why", "remedy"), [(str(f.severity), f.what, f.why, f.remedy) for f in found]
 
 
-class ConfigShow(Quiet, Lister):
+class ConfigShow(Rows):
     """Show what the files say; with --effective every option, its value and where that comes from. Secrets are masked."""
 
     example = "  hanode config show --effective\n  hanode config show -f json"

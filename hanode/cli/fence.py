@@ -9,11 +9,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from cliff.lister import Lister
 from rich.console import Console
 from rich.progress import track
 
-from hanode.cli.base import OK, REFUSED, Quiet, open_desk
+from hanode.cli.base import OK, REFUSED, Rows, open_desk
 from hanode.cli.status import read_report
 from hanode.conf import build
 from hanode.core.facts import Power
@@ -28,7 +27,7 @@ AT_ONCE = 8
 Row = tuple[str, int, str, str, float, str, str]
 
 
-class FenceCheck(Quiet, Lister):
+class FenceCheck(Rows):
     """Read the power device of each host now: reachable, login, identity. Switches nothing.
 
     Ends with 1 when some device cannot be read, so that a timer can watch them.

@@ -68,6 +68,8 @@ def _look(survey: Survey, settings: build.Settings) -> None:
         fleet = _look_at_cloud(survey, cloud)
         if fleet is not None and policy is not None:
             survey.add(checkup.of_hosts(fleet, policy))
+            services = survey.try_("the catalogue", "look at Keystone", cloud.catalogue)
+            survey.add(checkup.of_neighbours(services or (), policy, fleet))
     if policy is not None:
         survey.add(checkup.of_rest(policy))
 
@@ -81,6 +83,7 @@ def _look_at_cloud(survey: Survey, cloud: OpenStackCloud) -> Fleet | None:
     catalogue = survey.try_("the catalogue", "look at Keystone", cloud.catalogue)
     if catalogue is not None:
         survey.add(checkup.of_catalogue(catalogue))
+        survey.add(checkup.of_roles(cloud.roles()))
     for service, pinned in PINNED.items():
         offered = survey.try_(f"versions of {service}", "look at its endpoint: openstack versions show", partial(cloud.offered, service))
         if offered is not None:

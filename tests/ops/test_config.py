@@ -17,7 +17,6 @@ from hanode.cli.checkup import Finding, Severity
 from hanode.conf import build
 from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Service
 from hanode.core.policy import Policy
-from hanode.sim.cloud import EmbeddedCloud, example_world
 from hanode.sim.etcd import EtcdCluster, etcd_binary, wait_until
 from tests.core.cli_stage import Terminal
 
@@ -86,37 +85,22 @@ def test_another_system_that_evacuates_is_told() -> None:
     assert said(checkup.of_catalogue({"compute", "placement", "instance-ha"})) == [("warning", "Masakari is in the catalogue")]
 
 
+def test_what_no_api_tells_is_told_where_it_matters() -> None:
+    """Each of these has cost others their instances; none is shown to who does not use the service."""
+    rbd = fleet(host("c1", CEPH), host("c2", CEPH))
+    told = said(checkup.of_neighbours({"compute", "volumev3", "key-manager"}, SOUND, rbd))
+    assert [what.split(" cannot")[0] for _, what in told] == [
+        "Ceph capabilities of Nova's user", "service tokens of Nova and Cinder", "rights to the keys of encrypted volumes"]
+    assert said(checkup.of_neighbours({"compute"}, SOUND, fleet(host("c1")))) == []
+
+
+def test_a_role_that_is_not_admin_is_told() -> None:
+    """Reads are tried; a write that is refused is seen in the night in which it is needed."""
+    assert said(checkup.of_roles({"hanode"})) == [("info", "the user of [keystone] has the roles hanode, not admin")]
+    assert said(checkup.of_roles({"admin", "member"})) == []
+
+
 # --------------------------------------------------------------------------- the whole command
-
-
-@pytest.fixture
-def cloud() -> Iterator[EmbeddedCloud]:
-    made = EmbeddedCloud(example_world(hosts=4, domains=2, servers=6))
-    made.start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def configured(cloud: EmbeddedCloud, hanode: Terminal, tmp_path: Path) -> Callable[..., Terminal]:
-    def write(**more: str) -> Terminal:
-        fencing = tmp_path / "fencing.yaml"
-        fencing.write_text(cloud.fencing_yaml())
-        fencing.chmod(0o600)
-        login = cloud.credentials
-        text = {"keystone": {"auth_url": login["auth_url"], "username": login["username"], "password": login["password"],
-                             "project_name": login["project"], "region_name": login["region"], "interface": "public"},
-                "fencing": {"config_file": str(fencing)}, "protection": {"hypervisor_kinds": "QEMU"},
-                "journal": {"url": f"sqlite://{tmp_path}/j.db"}}
-        for key, value in more.items():
-            group, _, option = key.partition("__")
-            text.setdefault(group, {})[option] = value
-        sections = [f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in lines.items()) for group, lines in text.items()]
-        hanode.config.write_text("\n".join(sections))
-        hanode.config.chmod(0o600)
-        return hanode
-
-    return write
 
 
 def check(terminal: Terminal) -> tuple[int, dict[str, dict[str, Any]]]:

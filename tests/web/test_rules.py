@@ -93,7 +93,7 @@ def case(at: str, fires: str, **series: str | None) -> Case:
 
 
 LABELS = {"hosts": "verdict", "incidents": "state", "holds": "hold", "instances": "state", "instances_waiting": "reason",
-          "instances_skipped": "reason", "mode": "mode"}
+          "instances_skipped": "reason", "mode": "mode", "findings": "severity"}
 
 
 def _named(name: str) -> str:
@@ -135,6 +135,8 @@ CASES: Mapping[str, Case] = {
     "stalled": Case("5m", frozenset({"HanodeTickStalled"}), {f"hanode_last_tick_timestamp_seconds{{{B}}}": always(1)}),
     "slow": Case("25m", frozenset({"HanodeTickSlow"}), {f'hanode_tick_seconds_bucket{{le="0.1",{A}}}': always(1)}),
     "restless": case("30m", "HanodeOfficeRestless", term="1x20 2x20 3x20 4x20 5x20 6x400"),
+    "an error was found": case("1m", "HanodeCheckFindsErrors", findings__error=always(1)),
+    "a warning was found": case("30m", "", findings__warning=always(3), findings__error=always(0)),
     "notifications do not arrive": Case("12m", frozenset({"HanodeNotificationsFail"}), {
         f'hanode_notifications_total{{channel="webhook",outcome="failed",{A}}}': RISING}),
     "a notification that failed once": Case("40m", frozenset(), {
