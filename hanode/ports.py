@@ -117,6 +117,24 @@ class Cloud(Protocol):
         """os-stop; Refused (409) when it is not active."""
         ...
 
+    def live_migrate(self, instance_id: str, target: str) -> None:
+        """Move it while it runs, to this host, if the scheduler agrees. Refused (409) while it has a task, or is not active or paused.
+
+        So a repeated request does nothing while the first one runs, and is refused (400) when it is on the target already.
+        """
+        ...
+
+    def cold_migrate(self, instance_id: str, target: str) -> None:
+        """Stop it where it is and start it (if it ran) on this host. Refused while it has a task, or is not active or stopped.
+
+        Ends in vm_state "resized", with the disk at both ends, until it is confirmed.
+        """
+        ...
+
+    def confirm_migration(self, instance_id: str) -> None:
+        """Its former host forgets it. Refused (409) when nothing waits to be confirmed."""
+        ...
+
 
 class Fencer(Protocol):
     """The power devices of the hosts, level by level; which level is used is the core's choice, and one call uses one level.

@@ -26,13 +26,14 @@ MIGRATIONS = "2.59"  # uuids and paging
 ACTIONS = "2.62"
 SERVER_ACTION = "2.1"
 LOCK = "2.73"
+MIGRATE = "2.79"  # 2.56 and newer: cold to a named host; 2.68 and newer: the scheduler validates that host, always
 
 EVACUATE: Mapping[Call, tuple[str, Mapping[str, bool]]] = {
     Call.SCHEDULED: ("2.79", {}),  # <= 2.94 keeps the power state
     Call.ON_SHARED_STORAGE: ("2.13", {"onSharedStorage": True}),  # < 2.14 fails instead of rebuilding from the image
 }
 
-PINNED = (SERVICES, SERVICE_UPDATE, HYPERVISORS, AGGREGATES, SERVERS, MIGRATIONS, ACTIONS, SERVER_ACTION, LOCK,
+PINNED = (SERVICES, SERVICE_UPDATE, HYPERVISORS, AGGREGATES, SERVERS, MIGRATIONS, ACTIONS, SERVER_ACTION, LOCK, MIGRATE,
           *(microversion for microversion, _ in EVACUATE.values()))
 """Nova must offer each of them."""
 
@@ -135,6 +136,15 @@ class Nova:
 
     def stop(self, instance_id: str) -> None:
         self._act(instance_id, {"os-stop": None}, SERVER_ACTION)
+
+    def live_migrate(self, instance_id: str, target: str) -> None:
+        self._act(instance_id, {"os-migrateLive": {"host": target, "block_migration": "auto"}}, MIGRATE)
+
+    def cold_migrate(self, instance_id: str, target: str) -> None:
+        self._act(instance_id, {"migrate": {"host": target}}, MIGRATE)
+
+    def confirm_migration(self, instance_id: str) -> None:
+        self._act(instance_id, {"confirmResize": None}, SERVER_ACTION)
 
     # ---------------------------------------------------------------- how
 

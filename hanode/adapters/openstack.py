@@ -104,3 +104,12 @@ class OpenStackCloud:
 
     def stop(self, instance_id: str) -> None:
         self._nova.stop(instance_id)
+
+    def live_migrate(self, instance_id: str, target: str) -> None:
+        self._nova.live_migrate(instance_id, target)
+
+    def cold_migrate(self, instance_id: str, target: str) -> None:
+        self._nova.cold_migrate(instance_id, target)
+
+    def confirm_migration(self, instance_id: str) -> None:
+        self._nova.confirm_migration(instance_id)

@@ -42,20 +42,28 @@ class Word(Act):
     def say(self, desk: Desk, args: argparse.Namespace, verb: str, host: str, record: HostRecovery | None = None,
             instance_id: str = "", for_s: float = 0.0) -> int:
         """Write the command, wait for the leader's answer, report it."""
+        return self.hear(desk, self.give(desk, args, verb, host, record, instance_id=instance_id, for_s=for_s))
+
+    @staticmethod
+    def give(desk: Desk, args: argparse.Namespace, verb: str, host: str, record: HostRecovery | None = None, **more: Any) -> Command:
+        """Write the command; the leader answers when it comes to it."""
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         command = Command(
             command_id=uuid.uuid4().hex, verb=verb, host=host, who=who(args.who), why=args.reason, at=at, ttl_s=TTL_S,
-            incident=record.incident if record else "", attempt=record.fence_attempt if record else 0, instance_id=instance_id,
-            for_s=for_s,
+            incident=record.incident if record else "", attempt=record.fence_attempt if record else 0, **more,
         )
         desk.ledger.submit_command(command)
+        return command
+
+    def hear(self, desk: Desk, command: Command, about: str = "") -> int:
+        """Wait for the leader's answer, report it; `about`: which of several commands it answers."""
         patience_s = wait_s(desk)
         answer = self._wait(desk, command, patience_s)
         if answer is None:
             print(f"Not answered within {patience_s:.0f} s: no daemon leads now, or it is slow. A leader that comes "
                   f"within {TTL_S:.0f} s still decides on it. Look with `hanode status`; nothing has been done yet.", file=sys.stderr)
             return REFUSED
-        print(f"{'Accepted' if answer.accepted else 'Refused by the leader'}: {answer.text}",
+        print(f"{'Accepted' if answer.accepted else 'Refused by the leader'}: {about}{answer.text}",
               file=self.app.stdout if answer.accepted else sys.stderr)
         return OK if answer.accepted else REFUSED
 

@@ -12,7 +12,23 @@ from cliff.command import Command
 from cliff.commandmanager import CommandManager
 
 import hanode
-from hanode.cli import brake, config, demo, explain, fence, host, incident, journal, notify, report, run, simulate, status, watch
+from hanode.cli import (
+    brake,
+    config,
+    demo,
+    explain,
+    fence,
+    host,
+    incident,
+    journal,
+    maintenance,
+    notify,
+    report,
+    run,
+    simulate,
+    status,
+    watch,
+)
 
 COMMANDS: Mapping[str, type[Command]] = {
     "status": status.Status,
@@ -22,6 +38,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "host confirm-fenced": host.HostConfirmFenced,
     "host release": host.HostRelease,
     "host evacuate": host.HostEvacuate,
+    "host maintenance": maintenance.HostMaintenance,
     "incident list": incident.IncidentList,
     "incident show": incident.IncidentShow,
     "incident export": incident.IncidentExport,

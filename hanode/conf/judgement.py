@@ -136,6 +136,20 @@ EVACUATION = (
     ],
 )
 
+MAINTENANCE = (
+    group("maintenance", "Making way for people who work on hosts (`hanode host maintenance`), by Nova's own migrations."),
+    [
+        count("max_at_once", 4, 100, "So many instances are migrated at the same time. Each live migration copies a guest's memory over "
+              "the network: too many make all of them slow, and busy guests never end."),
+        count("max_per_host", 2, 20, "So many of them from or to one host."),
+        cfg.StrOpt("cold_migration", default="stopped", mutable=True,
+                   choices=[("none", "only running instances are moved; stopped ones keep their host from being empty"),
+                            ("stopped", "stopped instances are moved too"),
+                            ("all", "also running ones, after every live migration of them has failed: they are stopped for that")],
+                   help="What may be moved by a cold migration. `all` costs an instance a restart while nobody looks."),
+    ],
+)
+
 STORAGE = (
     group("storage", "Which hosts see the same disks. Only between those are disks ever moved."),
     [
@@ -225,6 +239,9 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "home_watch_s": ("evacuation", "home_watch_s"),
     "named_s": ("brake", "named_s"),
     "boot_s": ("detection", "boot_s"),
+    "max_migrations": ("maintenance", "max_at_once"),
+    "max_migrations_per_host": ("maintenance", "max_per_host"),
+    "cold_migration": ("maintenance", "cold_migration"),
     "lease_ttl_s": ("office", "lease_ttl_s"),
     "http_timeout_s": ("keystone", "timeout_s"),
     "accept_lag_s": ("evacuation", "accept_lag_s"),

@@ -38,10 +38,15 @@ class Scene:
     cold: frozenset[str] = frozenset()  # hosts that have been silent since before this leader took office
     lately: frozenset[str] = frozenset()  # hosts that were in recovery within storm_window_s
 
+    @property
+    def worked_on(self) -> frozenset[str]:
+        """Hosts whose silence tells nothing, because people work on them."""
+        return frozenset(host for host, work in self.records.roster.maintenance.items() if work.is_drained or work.is_kept)
+
 
 def brake(scene: Scene) -> tuple[Hold, ...]:
     """Every hold that holds now, the most fundamental first; empty when hosts may be shot."""
-    paused = tuple(_paused(scene))
+    paused = (*_paused(scene), *_worked_on(scene))
     if scene.fleet is None and not scene.why_no_fleet:
         return (*paused, *_FIRST_READ)
     if scene.fleet is None:
@@ -103,7 +108,8 @@ def _stale_together(scene: Scene) -> Sequence[Hold]:
     if sum(1 for h, j in scene.verdicts.items() if h in scene.silent or j.verdict in SILENT) < 2:
         return ()  # the usual case at ten thousand hosts
     # Exempt hosts are never shot, but what they report tells of the bus as well as any other's.
-    watched = [h for h in scene.verdicts if h in scene.records.roster.seen and _state(scene, h) not in RECOVERING]
+    seen = scene.records.roster.seen - scene.worked_on
+    watched = [h for h in scene.verdicts if h in seen and _state(scene, h) not in RECOVERING]
     silent = [h for h in watched if h in scene.silent or scene.verdicts[h].verdict in SILENT]
     protected = [h for h in silent if scene.verdicts[h].verdict is not Verdict.EXEMPT]
     protected += [h for h, record in scene.records.hosts.items() if record.state is HostState.FENCING]
@@ -125,7 +131,7 @@ def _cold_start(scene: Scene) -> Sequence[Hold]:
     spared = {Verdict.EXEMPT} | ANSWERING
     silent = sorted(
         host
-        for host in (scene.cold & roster.seen) - scene.named
+        for host in (scene.cold & roster.seen) - scene.named - scene.worked_on
         if _state(scene, host) not in RECOVERING and verdicts[host].verdict not in spared
     )
     protected, limit = _limit(scene)
@@ -152,7 +158,7 @@ def _too_many(scene: Scene) -> Sequence[Hold]:
     found_dead = {h for h, r in records.items() if was_found_dead(r) or (h in scene.proven and not r.fence_attempt)}
     recovering = {h for h, r in records.items() if r.state in RECOVERING and has_work(r)} - found_dead
     # Dead, known, and counted as recovering while it matters.
-    suspect -= {h for h, r in records.items() if r.state in RECOVERING} | scene.proven
+    suspect -= {h for h, r in records.items() if r.state in RECOVERING} | scene.proven | scene.worked_on
     now, earlier = suspect | recovering, scene.lately - suspect - recovering
     if not now:
         return ()
@@ -199,7 +205,7 @@ def _failure_domains(scene: Scene) -> Iterator[Hold]:
 def _tells(scene: Scene, host: Host) -> bool:
     """Does its silence tell of its surroundings? Not of a host in maintenance, nor of one that has been dead for long."""
     record, service = scene.records.hosts.get(host.name), host.service
-    if host.name not in scene.records.roster.seen:
+    if host.name not in scene.records.roster.seen or host.name in scene.worked_on:
         return False
     if record is None or record.state not in RECOVERING:
         ours = service.disabled_reason.startswith((MARKER, "AUTO: "))
@@ -251,6 +257,15 @@ def _paused(scene: Scene) -> Iterator[Hold]:
     if roster.paused:
         ends = f"`hanode resume`, or by itself in about {roster.paused_s / 60:.0f} min; who fell silent meanwhile stays held"
         yield Hold("OPERATOR_PAUSE", HoldKind.OPERATOR, roster.paused, ends, posts=True)
+
+
+def _worked_on(scene: Scene) -> Iterator[Hold]:
+    """Of a host that was not drained an operator has said that its silence means nothing, for so long."""
+    for host, work in sorted(scene.records.roster.maintenance.items()):
+        if work.is_kept and not work.is_overdue:
+            reason = f"{work.who} works on {host}, with its instances on it: {work.why}"
+            ends = f"`hanode host maintenance {host} --end`, or by itself in about {work.left_s / 60:.0f} min"
+            yield Hold("MAINTENANCE", HoldKind.OPERATOR, reason, ends, hosts=frozenset({host}), posts=True)
 
 
 def has_work(record: HostRecovery) -> bool:

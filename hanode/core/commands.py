@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from hanode.core import maintenance
 from hanode.core.decisions import ABANDONED, HoldKind
 from hanode.core.draft import Draft
 from hanode.core.fence import confirm
@@ -76,6 +77,8 @@ def _release(draft: Draft, command: Command, record: HostRecovery | None, e: Evi
         draft.roster = replace(draft.roster, quarantined=left)
         return True, "its power device is believed again"
     service = e.host.service
+    if e.work is not None:
+        return False, f"it is in maintenance: `hanode host maintenance {command.host} --end`"
     if service.disabled_reason.startswith(MARKER):
         draft.save(
             HostRecovery(
@@ -163,6 +166,8 @@ VERBS: Mapping[str, Callable[[Draft, Command, HostRecovery | None, Evidence], An
     "release-hold": _name,
     "evacuate": _name,
     "retry": _retry,
+    "maintenance": maintenance.begin,
+    "end-maintenance": maintenance.end,
 }
 
 CLOUD_VERBS: Mapping[str, Callable[[Draft, Command], Answered]] = {"pause": pause, "resume": resume}

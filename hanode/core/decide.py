@@ -19,6 +19,7 @@ from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, 
 from hanode.core.home import back_from_suspicion, releasing
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, judge
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
+from hanode.core.maintenance import maintain
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
 from hanode.core.pause import run_on
 from hanode.core.policy import MARKER, Policy
@@ -50,6 +51,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     obey(draft, evidence)
     _recover(draft, evidence)
     _watch(draft, evidence)
+    maintain(draft, evidence)
     _tell(draft)
     return draft.decisions()
 
@@ -227,7 +229,7 @@ def _watch(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
             action = Action(name, ActionKind.ENABLE, f"agent-down-{name}", service_id=e.host.service.service_id)
             if draft.act(action, draft.policy.retry_s):
                 draft.note(Level.INFO, "agent-back", name, "its service reports again: enabled")
-        if e.host.service.disabled_reason.startswith(MARKER) and name not in draft.records and verdict is Verdict.EXEMPT:
+        if e.host.service.disabled_reason.startswith(MARKER) and name not in draft.records and not e.work and verdict is Verdict.EXEMPT:
             draft.note_once(
                 Level.ALARM,
                 "stale-mark",

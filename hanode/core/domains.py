@@ -25,11 +25,14 @@ def declared(hosts: Mapping[str, Host], policy: Policy) -> Domains:
     return {label: frozenset(members) for label, members in sorted(found.items()) if len(members) >= FEWEST}
 
 
+def shared(host: Host, policy: Policy) -> tuple[str, ...]:
+    """What operators say that it shares with others, in words: ("rack r1",)."""
+    found = ((key, host.metadata(key)) for key in sorted(policy.failure_domain_keys))
+    return tuple(f"{key} {value}" for key, value in found if value)
+
+
 def _labels(host: Host, policy: Policy, zoned: bool) -> Iterator[str]:
-    for key in sorted(policy.failure_domain_keys):
-        value = host.metadata(key)
-        if value:
-            yield f"{key} {value}"
+    yield from shared(host, policy)
     if zoned and host.service.zone:
         yield f"zone {host.service.zone}"
     storage = policy.domain_of(host)

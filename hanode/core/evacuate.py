@@ -157,7 +157,7 @@ def sound_targets(draft: Draft) -> tuple[Host, ...] | None:
 
 def is_sound(draft: Draft, host: Host) -> bool:
     service, beat = host.service, draft.beat(host.name)
-    up = service.state == "up" and service.status == "enabled" and not service.forced_down
+    up = service.state == "up" and service.status == "enabled" and not service.forced_down and host.name not in draft.roster.maintenance
     reading = draft.snapshot.readings.get((WantKind.FLEET, ""))
     looked_s = reading.started_s if reading else draft.now.s
     beating = beat is not None and looked_s - beat.seen_s < quiet_after_s(draft.policy)

@@ -13,7 +13,7 @@ from hanode.core.decisions import PROOF_FREES, Beat, Judgement, Trace, Verdict
 from hanode.core.facts import Host, Power
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.policy import MARKER, Policy
-from hanode.core.records import HostRecovery, Roster
+from hanode.core.records import HostRecovery, Maintenance, Roster
 from hanode.core.signals import listed
 from hanode.core.suspicion import quiet_after_s, suspect_after_s
 
@@ -33,6 +33,11 @@ class Evidence:
     record: HostRecovery | None = None
     named: bool = False  # an operator named this host
     empty: bool = False  # a complete read shows no instance that we would recover
+
+    @property
+    def work(self) -> Maintenance | None:
+        """What people do on it now, as far as they have told us."""
+        return self.roster.maintenance.get(self.host.name)
 
     @property
     def silent_s(self) -> float:
@@ -121,7 +126,9 @@ def exemption(e: Evidence) -> str | None:
     if service.forced_down and (e.record is None or (e.record.state in UNTOLD and not e.record.fenced_at)):
         whose = "our marker without a record" if ours else "an operator did it"
         return f"forced down and not by us now ({whose}): to evacuate it type `hanode host evacuate {host.name}`"
-    if e.record is None and ours and not service.disabled_reason.startswith(AGENT_DOWN_MARK):
+    if e.work is not None and e.work.is_drained:
+        return f"drained for maintenance by {e.work.who}: {e.work.why}"
+    if e.record is None and ours and e.work is None and not service.disabled_reason.startswith(AGENT_DOWN_MARK):
         return f"disabled with our marker but without a record: to take it back type `hanode host release {host.name}`"
     by_itself = service.disabled_reason.startswith("AUTO: ")  # libvirt's own doing
     if service.status == "disabled" and not ours and not by_itself and not policy.protect_disabled:
@@ -139,6 +146,7 @@ def _skipped(e: Evidence) -> str:
 
 
 AGENT_DOWN_MARK = f"{MARKER} agent-down"
+MAINTENANCE_MARK = f"{MARKER} maintenance"
 
 Rule = Callable[[Evidence], Judgement | None]
 

@@ -38,6 +38,16 @@ class InstanceState(StrEnum):
     GONE = "GONE"
 
 
+class WorkState(StrEnum):
+    """Of a host on which people work (`hanode host maintenance`)."""
+
+    DRAINING = "DRAINING"
+    EMPTY = "EMPTY"
+    UNDRAINED = "UNDRAINED"
+    AWAY = "AWAY"
+    ENDING = "ENDING"
+
+
 HOST_SENTENCES: Mapping[HostState, str] = {
     HostState.WATCHED: "nothing is wrong; no record is kept",
     HostState.SUSPECT: "the host fell silent; its servers and their states are written down before anything is done",
@@ -62,8 +72,17 @@ INSTANCE_SENTENCES: Mapping[InstanceState, str] = {
     InstanceState.GONE: "was deleted by its owner",
 }
 
+WORK_SENTENCES: Mapping[WorkState, str] = {
+    WorkState.DRAINING: "Nova moves its instances to other hosts; until it is empty it is protected like any other",
+    WorkState.EMPTY: "nothing is on it: it may be switched off",
+    WorkState.UNDRAINED: "its instances stay on it; while it is worked on it is not fenced, and nothing of it is restarted elsewhere",
+    WorkState.AWAY: "it is being worked on and does not report; it is taken back when it reports again",
+    WorkState.ENDING: "the work is done; what is under way is finished, and the host is enabled again",
+}
+
 _H = HostState
 _I = InstanceState
+_W = WorkState
 
 # Each row: from -> {to: why that is legal}. A state may always be written again with other details.
 HOST_STEPS: Mapping[HostState, Mapping[HostState, str]] = {
@@ -175,6 +194,27 @@ INSTANCE_STEPS: Mapping[InstanceState, Mapping[InstanceState, str]] = {
     _I.GONE: {},
 }
 
+WORK_STEPS: Mapping[WorkState, Mapping[WorkState, str]] = {
+    _W.DRAINING: {
+        _W.EMPTY: "a complete read shows nothing on it, and nothing on its way to it or from it",
+        _W.ENDING: "an operator ends it",
+    },
+    _W.EMPTY: {
+        _W.DRAINING: "something is on it again",
+        _W.AWAY: "it does not report any more",
+        _W.ENDING: "an operator ends it",
+    },
+    _W.UNDRAINED: {
+        _W.AWAY: "it does not report any more",
+        _W.ENDING: "an operator ends it",
+    },
+    _W.AWAY: {
+        _W.DRAINING: "something is on it again",
+        _W.ENDING: "it reports again, or an operator ends it",
+    },
+    _W.ENDING: {},
+}
+
 IN_FLIGHT = frozenset({_I.REQUESTED, _I.UNDERWAY})
 """An evacuation may be open in Nova: the source must stay off, the target must not be fenced from under it."""
 
@@ -199,4 +239,11 @@ def step_instance(state: InstanceState, to: InstanceState) -> InstanceState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
     if to is not state and to not in INSTANCE_STEPS[state]:
         raise IllegalStep(f"an instance cannot go from {state} to {to}")
+    return to
+
+
+def step_work(state: WorkState, to: WorkState) -> WorkState:
+    """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
+    if to is not state and to not in WORK_STEPS[state]:
+        raise IllegalStep(f"maintenance cannot go from {state} to {to}")
     return to

@@ -45,6 +45,9 @@ class ActionKind(StrEnum):
     START = "start"
     STOP = "stop"
     UNLOCK = "unlock"
+    LIVE_MIGRATE = "live-migrate"
+    COLD_MIGRATE = "cold-migrate"
+    CONFIRM_MIGRATION = "confirm-migration"
 
 
 class Call(StrEnum):
@@ -110,7 +113,8 @@ class Command:
     incident: str = ""
     attempt: int = 0
     instance_id: str = ""
-    for_s: float = 0.0  # "pause": so long
+    for_s: float = 0.0  # "pause", "maintenance": so long
+    drain: bool = True  # "maintenance": move its instances away first
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,11 @@ class Policy:
     named_s: float = 600.0
     boot_s: float = 900.0
 
+    # maintenance
+    max_migrations: int = 4
+    max_migrations_per_host: int = 2
+    cold_migration: str = "stopped"  # none | stopped | all
+
     # office
     lease_ttl_s: float = 15.0
     http_timeout_s: float = 30.0
@@ -174,6 +179,7 @@ def problems(policy: Policy) -> tuple[str, ...]:
             set(p.recovery_by_aggregate.values()) <= {"evacuate", "restart", "none"},
             "every recovery_by_aggregate must be evacuate, restart or none",
         ),
+        (p.cold_migration in {"none", "stopped", "all"}, "cold_migration must be none, stopped or all"),
         (p.release in {"operator", "auto"}, "release must be operator or auto"),
         (all(d.kind in {"rbd", "file"} for d in p.domains.values()), "a storage domain's kind must be rbd or file"),
     )

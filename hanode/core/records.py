@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hanode.core.facts import Resources
-from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
+from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState, WorkState
 from hanode.core.model import Call, Result
 
 
@@ -98,6 +98,54 @@ class HostRecovery:
 
 
 @dataclass(frozen=True)
+class Move:
+    """A migration that Nova was, or is about to be, asked for; written before it is asked."""
+
+    name: str
+    target: str
+    cold: bool
+    attempt: int
+    known: int  # records of its migrations away from this host before this one: they are never deleted
+    reason: str = ""  # how it failed; "" while it may be under way
+    forgiven: int = 0  # attempts before an operator gave the word again
+
+    @property
+    def tries(self) -> int:
+        return self.attempt - self.forgiven
+
+
+@dataclass(frozen=True)
+class Maintenance:
+    """People work on a host: who, why, for how much longer, and how far hanode has made way for them."""
+
+    host: str
+    work: str
+    who: str
+    why: str
+    begun_at: str
+    left_s: float  # when it was last written; 0: overdue
+    state: WorkState
+    drain: bool = True
+    was_empty: bool = False  # it was said that the host may be switched off
+    moves: Mapping[str, Move] = field(default_factory=dict)  # by instance id
+    reason: str = ""  # what it waits for
+
+    @property
+    def is_drained(self) -> bool:
+        """Nothing is on it, by the last complete read."""
+        return self.drain and self.state in {WorkState.EMPTY, WorkState.AWAY}
+
+    @property
+    def is_kept(self) -> bool:
+        """What is on it stays there and is not touched, by an operator's word."""
+        return not self.drain and self.state in {WorkState.UNDRAINED, WorkState.AWAY}
+
+    @property
+    def is_overdue(self) -> bool:
+        return self.left_s <= 0
+
+
+@dataclass(frozen=True)
 class Roster:
     """What must survive a change of leader but belongs to no incident; one key in the journal."""
 
@@ -106,6 +154,7 @@ class Roster:
     quarantined: Mapping[str, str] = field(default_factory=dict)  # host -> why its power device is not believed
     paused: str = ""  # by whom, when and why an operator wants nobody fenced; "" when nobody does
     paused_s: float = 0.0  # how much of that was left when it was last written
+    maintenance: Mapping[str, Maintenance] = field(default_factory=dict)  # by host
 
 
 @dataclass(frozen=True)

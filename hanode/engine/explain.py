@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hanode.core.decisions import Closed, Verdict
 from hanode.core.lifecycle import HOST_SENTENCES, INSTANCE_SENTENCES
 from hanode.core.records import HostRecovery, InstanceRecovery, Roster
-from hanode.engine.report import MODES, Report, progress
+from hanode.engine.report import MODES, Report, progress, work_sentence
 
 NOW = "now"
 QUIET = frozenset({str(Verdict.HEALTHY), str(Verdict.EXEMPT)})
@@ -42,6 +42,7 @@ DECIDED_BY: Sequence[tuple[str, str]] = (
     (r"storage domain", "[storage] domains, [storage] key"),
     (r"every fitting host is taking", "[evacuation] max_per_target"),
     (r"as many evacuations are under way", "[evacuation] max_at_once, [evacuation] max_per_domain"),
+    (r"drained for maintenance|is worked on by", "[maintenance] max_at_once, [maintenance] max_per_host, [maintenance] cold_migration"),
     (r"attempts are spent", "[evacuation] attempts"),
     (r"Nova works on it since", "[evacuation] hard_deadline_s"),
     (r"cannot be put back", "[evacuation] restore_deadline_s"),
@@ -94,6 +95,8 @@ def _of_roster(host: str, roster: Roster) -> Iterator[Line]:
         yield Line(NOW, host, f"fell silent under the hold {roster.held[host]}: `hanode brake release {host}` names it")
     if host in roster.quarantined:
         yield Line(NOW, host, f"its power device is not believed: {roster.quarantined[host]}")
+    if host in roster.maintenance:
+        yield Line(NOW, host, work_sentence(roster.maintenance[host]))
     if roster.paused:
         yield Line(NOW, host, roster.paused)
 

@@ -9,8 +9,8 @@ from enum import IntEnum
 from typing import Any
 
 from hanode.core.decisions import Verdict
-from hanode.core.lifecycle import ENDED, HOST_SENTENCES, LOST, SAFE, HostState, InstanceState
-from hanode.core.records import HostRecovery, Records
+from hanode.core.lifecycle import ENDED, HOST_SENTENCES, LOST, SAFE, WORK_SENTENCES, HostState, InstanceState
+from hanode.core.records import HostRecovery, Maintenance, Records
 from hanode.engine.age import time_of
 from hanode.engine.ledger import Ledger, Standing
 
@@ -52,7 +52,8 @@ class Report:
             return Severity.UNKNOWN
         if self.needs_operator or self.lost:
             return Severity.CRITICAL
-        return Severity.ATTENTION if self.unwell or self.records.hosts or self.holds else Severity.OK
+        overdue = any(work.is_overdue for work in self.maintenance)
+        return Severity.ATTENTION if self.unwell or self.records.hosts or self.holds or overdue else Severity.OK
 
     @property
     def hosts(self) -> Mapping[str, Mapping[str, Any]]:
@@ -60,7 +61,12 @@ class Report:
 
     @property
     def holds(self) -> Sequence[Mapping[str, str]]:
-        return list(self.status.get("holds", []))
+        """Those of the brake. What an operator has said of one host is told with that host."""
+        return [hold for hold in self.status.get("holds", []) if hold.get("name") != "MAINTENANCE"]
+
+    @property
+    def maintenance(self) -> Sequence[Maintenance]:
+        return [work for _, work in sorted(self.records.roster.maintenance.items())]
 
     @property
     def needs_operator(self) -> list[str]:
@@ -83,7 +89,8 @@ class Report:
             return ["No leader has ever published its status: hanode does not run yet, or not with this journal and cluster_id."]
         if self.stale:
             return [self._nobody(), f"Last known: {self._down()}", *self._incidents()]
-        return [self._armed(), self._down(), self._leader(), *self._held(), *self._incidents(), *self._type()]
+        return [self._armed(), self._down(), self._leader(), *self._held(), *map(work_sentence, self.maintenance), *self._incidents(),
+                *self._type()]
 
     def _until(self) -> str | None:
         """When another may take over, unless the office is renewed before."""
@@ -134,6 +141,7 @@ class Report:
                 typed.append(f"hanode incident retry {r.host}      (instances failed: after the cause is gone)")
             if r.state is HostState.RELEASING and not r.release_asked:
                 typed.append(f"hanode host release {r.host}      (when it is repaired)")
+        typed += [f"hanode host maintenance {work.host} --end      (or again with --for)" for work in self.maintenance if work.is_overdue]
         held = [name for name in self.unwell if self.hosts[name].get("verdict") == Verdict.HELD]
         typed += [f"hanode brake release {name}      (only if it really failed)" for name in held[:LISTED]]
         return [f"You must act: {line}" for line in typed] or ["You need not type anything."]
@@ -157,6 +165,7 @@ class Report:
             "holds": [str(h.get("name")) for h in self.holds],
             "needs_operator": self.needs_operator,
             "incidents": [f"{r.incident} {r.state}" for r in records_in_order(self.records)],
+            "maintenance": [work_sentence(work) for work in self.maintenance],
             "lost_instances": self.lost,
             "sentences": self.sentences(),
         }
@@ -174,6 +183,12 @@ def progress(record: HostRecovery) -> str:
     safe = sum(s in SAFE for s in states)
     open_ones = sum(s not in ENDED for s in states)
     return f"{safe} of {len(states)} instances run again, {open_ones} to do, {sum(s in LOST for s in states)} need you."
+
+
+def work_sentence(work: Maintenance) -> str:
+    left = "OVERDUE" if work.is_overdue else f"about {work.left_s / 60:.0f} min left"
+    now = f"{work.state}, {WORK_SENTENCES[work.state]}{f' ({work.reason})' if work.reason else ''}"
+    return f"{work.host} is worked on by {work.who} ({work.why}), {left}: {now}."
 
 
 def records_in_order(records: Records) -> list[HostRecovery]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hanode.core.decisions import Decisions, Timers, Verdict
+from hanode.core.domains import shared
 from hanode.core.facts import Fleet
 from hanode.core.follow import ran
 from hanode.core.levels import power_key
@@ -61,6 +62,7 @@ def _host(name: str, decisions: Decisions, records: Mapping[str, HostRecovery], 
         "incident": record.incident if record else "",
         "zone": host.service.zone if host else "",
         "domain": domain.name if domain else "",
+        "shares": list(shared(host, policy)) if host else [],
         "fenceable": bool(policy.plan_of(name).levels),
     }
     if verdict not in QUIET or record:

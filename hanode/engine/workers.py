@@ -112,4 +112,7 @@ class Workers:
             ActionKind.START: lambda a: cloud.start(a.instance_id),
             ActionKind.STOP: lambda a: cloud.stop(a.instance_id),
             ActionKind.UNLOCK: lambda a: cloud.unlock(a.instance_id),
+            ActionKind.LIVE_MIGRATE: lambda a: cloud.live_migrate(a.instance_id, a.target),
+            ActionKind.COLD_MIGRATE: lambda a: cloud.cold_migrate(a.instance_id, a.target),
+            ActionKind.CONFIRM_MIGRATION: lambda a: cloud.confirm_migration(a.instance_id),
         }

@@ -26,6 +26,7 @@ from hanode.sim.world import Event, Server, World
 HANODE = "hanode"
 OPEN = frozenset({"accepted", "pre-migrating"})
 BLOCKING = OPEN | {"done"}
+MOVING = OPEN | {"preparing", "running", "migrating", "post-migrating"}
 IRREVERSIBLE = frozenset({"fencer.power_off", "fencer.power_on", "cloud.evacuate"})
 
 
@@ -36,6 +37,7 @@ def judge(evidence: Evidence) -> tuple[Violation, ...]:
         *one_writer(world, evidence.answered_for),
         *source_off(world.log, evidence.confirmed, evidence.policy.proof_s),
         *one_evacuation(world.log),
+        *one_move(world.log, 3 * evidence.policy.report_interval_s),
         *fenced_rightly(evidence),
         *acted_on_what_it_knew(evidence),
         *in_office(evidence.commits, evidence.calls),
@@ -133,6 +135,23 @@ def one_evacuation(log: Iterable[Event]) -> Iterator[Violation]:
         for number, row in ledger.may_still_run(event.subject):
             yield Violation("S3", event.time_s, f"evacuation accepted ({event.text}) while record {number} to"
                                                 f" {row['target'] or 'any host'} is {row['status']}")
+
+
+def one_move(log: Iterable[Event], unseen_s: float) -> Iterator[Violation]:
+    """S3: no migration of ours of an instance that is being moved already; and none from a host that has been off for `unseen_s`."""
+    rows: dict[str, Mapping[str, str]] = {}
+    off_s: dict[str, float] = {}
+    for event in log:
+        if event.kind == "power":
+            off_s[event.subject] = event.time_s if event.facts["to"] == "off" else float("inf")
+        elif event.kind == "migration":
+            rows[event.subject] = event.facts
+        elif event.kind == "move-accepted" and event.facts["user"] == HANODE:
+            for number, row in rows.items():
+                if row["instance"] == event.subject and row["status"] in MOVING:
+                    yield Violation("S3", event.time_s, f"{event.text} while migration {number} of it is {row['status']}")
+            if event.time_s - off_s.get(event.facts["source"], float("inf")) > unseen_s:
+                yield Violation("S3", event.time_s, f"{event.text}, which is off: Nova keeps its task for ever, and it cannot be evacuated")
 
 
 def released_rightly(log: Iterable[Event]) -> Iterator[Violation]:

@@ -15,6 +15,7 @@ from hanode.ports import Entry, Journal, Transaction
 from hanode.sim.executor import Crash, SimExecutor
 from hanode.sim.node import Injection, Latencies, PortCall, SimClock, SimNode
 from hanode.sim.world import ApiError, Bmc, Down, Hang
+from hanode.sim.world.nova import HANODE
 
 __all__ = [
     "Commit", "Crash", "Injection", "Latencies", "OfficeLock", "PortCall", "SimClock", "SimCloud", "SimExecutor", "SimFencer",
@@ -43,7 +44,7 @@ def translated(request: Callable[[], T]) -> Callable[[], T]:
 class SimCloud:
     def __init__(self, node: SimNode) -> None:
         self._node = node
-        self._nova = node.world.nova
+        self._nova, self._moves = node.world.nova, node.world.moves
         self._inventory: tuple[float, Inventory] | None = None  # as the adapter keeps it, and when it was read
 
     def identity(self) -> str:
@@ -149,6 +150,15 @@ class SimCloud:
 
     def stop(self, instance_id: str) -> None:
         self._ask("stop", instance_id, lambda: self._nova.stop(instance_id))
+
+    def live_migrate(self, instance_id: str, target: str) -> None:
+        self._ask("live_migrate", instance_id, lambda: self._moves.live_migrate(instance_id, target, user=HANODE))
+
+    def cold_migrate(self, instance_id: str, target: str) -> None:
+        self._ask("cold_migrate", instance_id, lambda: self._moves.migrate(instance_id, target, user=HANODE))
+
+    def confirm_migration(self, instance_id: str) -> None:
+        self._ask("confirm_migration", instance_id, lambda: self._moves.confirm(instance_id, user=HANODE))
 
     def _ask(self, verb: str, subject: str, request: Callable[[], T]) -> T:
         """One request; an answer that takes longer than our timeout is no answer, although it took effect."""

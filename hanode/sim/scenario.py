@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hanode.core.records import HostRecovery
+from hanode.core.records import Records
 from hanode.errors import ConfigError
 from hanode.sim.evidence import Violation
 from hanode.sim.invariants import Was, accounted, all_recovered, judge, remember
@@ -171,7 +171,7 @@ def _account(stage: Stage, violations: Sequence[Violation], shown: Sequence[Viol
     book = simulation.book()
     yield f"--- the account at {world.now_s:.0f} s"
     for host in world.hosts.all():
-        yield f"host {host.name}: {_host(world, host)}; {_record(book.records.hosts.get(host.name), book.records.roster.held, host.name)}"
+        yield f"host {host.name}: {_host(world, host)}; {_record(book.records, host.name)}"
     latest = {key: entry for recovery in simulation.recoveries() for key, entry in recovery.instances.items()}
     for server in sorted(world.servers.by_id.values(), key=lambda s: s.name):
         entry = latest.get(server.instance_id)
@@ -193,10 +193,14 @@ def _host(world: World, host: ComputeHost) -> str:
     return f"{power}; Nova: {', '.join(marks)}"
 
 
-def _record(record: HostRecovery | None, held: Mapping[str, str], name: str) -> str:
+def _record(records: Records, name: str) -> str:
+    record, roster = records.hosts.get(name), records.roster
+    work = roster.maintenance.get(name)
     if record is not None:
         return f"{record.state}: {record.reason}"
-    return f"held ({held[name]})" if name in held else "no record"
+    if work is not None:
+        return f"maintenance {work.state}{f' ({work.reason})' if work.reason else ''}"
+    return f"held ({roster.held[name]})" if name in roster.held else "no record"
 
 
 def _server(world: World, server: Server) -> str:

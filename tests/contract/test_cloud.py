@@ -15,6 +15,7 @@ from hanode.sim.node import SimNode
 from hanode.sim.ports import SimCloud
 from hanode.sim.world import World
 from tests.contract.cloud_contract import CloudContract, CloudUnderTest
+from tests.contract.migration_contract import MigrationContract
 
 LIMIT_S = 60.0
 
@@ -33,7 +34,7 @@ def small_world() -> World:
     return example_world(hosts=3, domains=1, servers=14)
 
 
-class TestOpenStackAdapters(CloudContract):
+class TestOpenStackAdapters(CloudContract, MigrationContract):
     @pytest.fixture
     def cloud_under_test(self) -> Iterator[CloudUnderTest]:
         # Pages of two, so that every list is read through its paging.
@@ -54,7 +55,7 @@ class TestOpenStackAdapters(CloudContract):
         embedded.stop()
 
 
-class TestSimulator(CloudContract):
+class TestSimulator(CloudContract, MigrationContract):
     @pytest.fixture
     def cloud_under_test(self) -> CloudUnderTest:
         world = small_world()

@@ -26,6 +26,7 @@ OTHERS: dict[str, str] = {
     "reading_gap_s": "3", "proof_s": "12", "max_evacuations": "9", "max_per_target": "3", "max_per_domain": "7",
     "evacuate_attempts": "4", "retry_s": "12", "repost_settle_s": "130", "hard_deadline_s": "2500",
     "restore_deadline_s": "310", "follow_s": "2", "home_watch_s": "200", "named_s": "700", "boot_s": "800", "lease_ttl_s": "16",
+    "max_migrations": "5", "max_migrations_per_host": "3", "cold_migration": "all",
     "http_timeout_s": "31", "accept_lag_s": "61",
 }
 

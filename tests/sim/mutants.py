@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hanode.sim.fuzz import try_seed
 from hanode.sim.scenario import run
-from tests.sim import mutants_of_accounts, mutants_of_evacuation, mutants_of_fencing, mutants_of_office
+from tests.sim import mutants_of_accounts, mutants_of_evacuation, mutants_of_fencing, mutants_of_maintenance, mutants_of_office
 from tests.sim.mutants_base import MUTANTS, Mutant
 
 __all__ = ["MUTANTS", "Mutant", "noticed"]
@@ -23,7 +23,7 @@ __all__ = ["MUTANTS", "Mutant", "noticed"]
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ROOT / "tests" / "scenarios"
 TABLE = ROOT / "docs" / "mutants.md"
-ROOMS = (mutants_of_fencing, mutants_of_evacuation, mutants_of_office, mutants_of_accounts)
+ROOMS = (mutants_of_fencing, mutants_of_evacuation, mutants_of_office, mutants_of_accounts, mutants_of_maintenance)
 """Each has registered its own."""
 
 HEAD = """# Mutants: do the checkers see?

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hanode.core.lifecycle import HostState, InstanceState
+from hanode.core.lifecycle import HostState, InstanceState, WorkState
 from hanode.core.records import HostRecovery
 from hanode.sim.evidence import Tick, Violation
 from hanode.sim.scenario import run
@@ -17,6 +17,7 @@ STORIES = tuple(sorted(path.name for path in ROOT.iterdir() if (path / "scenario
 
 HostStep = tuple[HostState, HostState]
 InstanceStep = tuple[InstanceState, InstanceState]
+WorkStep = tuple[WorkState, WorkState]
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,15 @@ class Played:
     violations: tuple[Violation, ...]
     host_steps: frozenset[HostStep]
     instance_steps: frozenset[InstanceStep]
+    work_steps: frozenset[WorkStep]
 
 
 @cache
 def played(name: str) -> Played:
     result = run(ROOT / name)
     ticks = result.simulation.story.ticks
-    return Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)))
+    return Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)),
+                  frozenset(_work_steps(ticks)))
 
 
 def _written(tick: Tick) -> Iterator[HostRecovery]:
@@ -63,3 +66,12 @@ def _instance_steps(ticks: Sequence[Tick]) -> Iterator[InstanceStep]:
                 if key in now:
                     yield now[key], entry.state
                 now[key] = entry.state
+
+
+def _work_steps(ticks: Sequence[Tick]) -> Iterator[WorkStep]:
+    now: dict[str, WorkState] = {}
+    for tick in ticks:
+        for work in tick.decisions.roster.maintenance.values() if tick.decisions.roster else ():
+            if work.work in now:
+                yield now[work.work], work.state
+            now[work.work] = work.state

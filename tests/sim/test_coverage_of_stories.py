@@ -16,7 +16,7 @@ import pytest
 from hanode.core import accounts, brake, judge
 from hanode.core.commands import VERBS
 from hanode.core.decisions import Verdict
-from hanode.core.lifecycle import HOST_STEPS, INSTANCE_STEPS, HostState, InstanceState
+from hanode.core.lifecycle import HOST_STEPS, INSTANCE_STEPS, WORK_STEPS, HostState, InstanceState
 from hanode.core.model import Result
 from hanode.sim.world import BmcMode, Part
 from tests.sim.plays import ROOT, STORIES, played
@@ -157,3 +157,9 @@ def test_every_row_of_the_instances_table_is_taken_in_some_story() -> None:
     """A row that no story takes is either dead or untested."""
     taken = {step for name in STORIES for step in played(name).instance_steps}
     assert {(state, to) for state, row in INSTANCE_STEPS.items() for to in row} - taken == set(UNTOLD_OF_INSTANCES)
+
+
+def test_every_row_of_the_table_of_maintenance_is_taken_in_some_story() -> None:
+    """A row that no story takes is either dead or untested."""
+    taken = {(state, to) for name in STORIES for state, to in played(name).work_steps if state is not to}
+    assert {(state, to) for state, row in WORK_STEPS.items() for to in row} == taken

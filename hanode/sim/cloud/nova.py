@@ -17,6 +17,7 @@ from hanode.sim.cloud.http import HttpError, Request, Response, Route, find
 from hanode.sim.cloud.keystone import Keystone
 from hanode.sim.cloud.live import LiveWorld
 from hanode.sim.world import Part, World
+from hanode.sim.world.nova import HANODE
 
 T = TypeVar("T")
 NEWEST = 104
@@ -137,7 +138,8 @@ class NovaApi:
     def _act(self, request: Request, instance_id: str) -> Response:
         verbs: Mapping[str, Callable[[str, Any, int], Response]] = {
             "evacuate": self._evacuate, "lock": self._lock, "unlock": self._unlock,
-            "os-start": self._start, "os-stop": self._stop, "os-resetState": self._reset_state}
+            "os-start": self._start, "os-stop": self._stop, "os-resetState": self._reset_state,
+            "os-migrateLive": self._live_migrate, "migrate": self._cold_migrate, "confirmResize": self._confirm}
         if not isinstance(request.body, dict) or len(request.body) != 1:
             raise bad_request("There is no such action")
         ((verb, given),) = request.body.items()
@@ -170,9 +172,22 @@ class NovaApi:
             raise bad_request(f"Invalid input for field/attribute os-resetState: {given}")
         return self._accept(lambda world: world.nova.reset_state(instance_id, given["state"]))
 
-    def _accept(self, call: Callable[[World], None]) -> Response:
+    def _live_migrate(self, instance_id: str, given: Any, version: int) -> Response:
+        if version < 68 or not isinstance(given, dict) or set(given) != {"host", "block_migration"} or not given["host"]:
+            raise bad_request(f"The embedded cloud does not model os-migrateLive of 2.{version} with {given}")
+        return self._accept(lambda world: world.moves.live_migrate(instance_id, given["host"], user=HANODE))
+
+    def _cold_migrate(self, instance_id: str, given: Any, version: int) -> Response:
+        if version < 56 or not isinstance(given, dict) or set(given) != {"host"} or not given["host"]:
+            raise bad_request(f"The embedded cloud does not model migrate of 2.{version} with {given}")
+        return self._accept(lambda world: world.moves.migrate(instance_id, given["host"], user=HANODE))
+
+    def _confirm(self, instance_id: str, _: Any, __: int) -> Response:
+        return self._accept(lambda world: world.moves.confirm(instance_id, user=HANODE), 204)
+
+    def _accept(self, call: Callable[[World], None], status: int = 202) -> Response:
         self._ask(call)
-        return Response(202)
+        return Response(status)
 
     # ---------------------------------------------------------------- how
 

@@ -52,10 +52,11 @@ class Moves:
 
     # ---------------------------------------------------------------- live
 
-    def live_migrate(self, instance_id: str, target: str) -> None:
+    def live_migrate(self, instance_id: str, target: str, user: str = "admin") -> None:
         def effect() -> None:
-            server = self._world.nova.in_state("os-migrateLive", instance_id, "admin", "active")
+            server = self._world.nova.in_state("os-migrateLive", instance_id, user, "active", "paused")
             source = self._begin(server, target, "migrating")
+            self._note(server, "live-migrate", source, target, user)
             row = self._world.migrations.add(instance_id, "live-migration", "accepted", source, target)
             self._world.nova.cast(server, lambda _: self._live(server, row), verb="live-migrate")
         self._world.nova.ask("live-migrate", instance_id, effect, of_cell=True)
@@ -88,13 +89,13 @@ class Moves:
 
     # ---------------------------------------------------------------- cold and resize
 
-    def migrate(self, instance_id: str, target: str, kind: str = "migration") -> None:
-        """Cold. `kind`: "migration" (an administrator's) or "resize" (an owner's, who must confirm it)."""
-        user = "owner" if kind == "resize" else "admin"
+    def migrate(self, instance_id: str, target: str, kind: str = "migration", user: str = "admin") -> None:
+        """Cold. `kind`: "migration" (an administrator's) or "resize" (an owner's). Either must be confirmed."""
+        user = "owner" if kind == "resize" else user
         def effect() -> None:
             server = self._world.nova.in_state(kind, instance_id, user, "active", "stopped")
             source = self._begin(server, target, "resize_prep")
-            self._world.nova.note_action(server, "resize" if kind == "resize" else "migrate", user)
+            self._note(server, "resize" if kind == "resize" else "migrate", source, target, user)
             row = self._world.migrations.add(instance_id, kind, "pre-migrating", source, target)
             self._world.nova.cast(server, lambda _: self._leave(server, row), verb=kind)
         self._world.nova.ask(kind, instance_id, effect, of_cell=True)
@@ -124,19 +125,19 @@ class Moves:
         server.vm_state = "resized"
         self._world.migrations.set_status(row, "finished", "waits to be confirmed")
 
-    def confirm(self, instance_id: str) -> None:
+    def confirm(self, instance_id: str, user: str = "owner") -> None:
         """Its former host forgets it."""
-        self._decide(instance_id, "confirmed")
+        self._decide(instance_id, "confirmed", user)
 
     def revert(self, instance_id: str) -> None:
         """Back to its former host."""
-        self._decide(instance_id, "reverted")
+        self._decide(instance_id, "reverted", "owner")
 
-    def _decide(self, instance_id: str, status: str) -> None:
+    def _decide(self, instance_id: str, status: str, user: str) -> None:
         def effect() -> None:
-            server = self._world.nova.in_state(status, instance_id, "owner", "resized")
+            server = self._world.nova.in_state(status, instance_id, user, "resized")
             row = next(r for r in reversed(self._world.migrations.rows) if r.instance_id == instance_id and r.status == "finished")
-            self._world.nova.note_action(server, "confirmResize" if status == "confirmed" else "revertResize", "owner")
+            self._world.nova.note_action(server, "confirmResize" if status == "confirmed" else "revertResize", user)
             here, there = (row.target, row.source) if status == "confirmed" else (row.source, row.target)
             if not self._world.hosts.talks(row.source):
                 raise ApiError(409, f"{row.source} does not answer")
@@ -159,6 +160,11 @@ class Moves:
         server.task_state = task
         self._world.placement.hold(server.instance_id, target, server.resources)
         return source
+
+    def _note(self, server: Server, verb: str, source: str, target: str, user: str) -> None:
+        self._world.nova.note_action(server, verb, user)
+        self._world.record("move-accepted", server.instance_id, f"{verb} of {server.name} from {source} to {target} for {user}",
+                           user=user, source=source, target=target)
 
     def _settle(self, server: Server, host: str, ran: bool) -> None:
         self._world.hosts[host].guests.setdefault(server.instance_id, Guest(server.instance_id))
