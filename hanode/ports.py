@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hanode.core.facts import Fleet, Instance, Migration, Power, Resources
+from hanode.core.facts import DeviceCheck, Fleet, Instance, Migration, Power, Resources
 from hanode.core.model import Call, Moment
 from hanode.core.news import News
 
@@ -162,6 +162,20 @@ class Fencer(Protocol):
         """OFF when every device of the level says exactly off now, ON when any says on. May be repeated.
 
         Raises when a device cannot be read and none says on: a level is never off by the word of a part of it.
+        """
+        ...
+
+    def check(self, host: str) -> tuple[DeviceCheck, ...]:
+        """Every device of every level read once, with its identity, although nothing is wrong. Switches nothing; may be repeated.
+
+        What is wrong with a device stands in its DeviceCheck. Raises Unreachable when it gave way to a use in earnest.
+        """
+        ...
+
+    def expect(self, identities: Mapping[str, Mapping[str, str]]) -> None:
+        """From now on a device that tells another identity than this is refused (host -> device -> identity). No network.
+
+        What the operator has configured for a device wins; a check tells what it finds either way.
         """
         ...
 

@@ -39,6 +39,26 @@ class Power(StrEnum):
 
 
 @dataclass(frozen=True)
+class DeviceCheck:
+    """What one power device of a host said to a check, which switches nothing."""
+
+    level: int
+    device: str  # which one, as the operator described it
+    power: Power | None = None  # None: it could not be read
+    trouble: str = ""  # why not
+    identity: str = ""  # "uuid ..." or "serial ...", as the device itself tells it; "" when it tells none
+    configured: bool = False  # the operator has written its identity down, so that each use requires it anyway
+    warning: str = ""
+    login_refused: bool = False  # it let nobody in, or was not asked because its like did not: asking on could lock accounts
+    took_s: float = 0.0
+
+    @property
+    def fault(self) -> str:
+        """Why it would prove nothing if it were needed now; "" when it would."""
+        return self.trouble or ("it says neither on nor off" if self.power is Power.OTHER else "")
+
+
+@dataclass(frozen=True)
 class Service:
     """One row of os-services. `state` is None when its cell did not answer (microversion 2.69 and newer)."""
 

@@ -306,11 +306,108 @@ def test_two_devices_are_used_side_by_side(scripted: ScriptedIpmitool) -> None:
 def test_a_bmc_that_lets_anybody_in_is_warned_about(simulated: SimulatedIpmi) -> None:
     """Cipher 0 asks for no password: whoever reaches the BMC's network can switch the host off."""
     (checked,) = devices(simulated.settings).check(HOST)
-    assert checked.found is Power.ON
+    assert checked.power is Power.ON
     assert "CVE-2013-4782" in checked.warning
 
 
 def test_a_bmc_that_wants_a_password_is_not_warned_about(scripted: ScriptedIpmitool) -> None:
     """The question is asked with a wrong password, which it refuses."""
     (checked,) = devices(scripted.settings).check(HOST)
-    assert (checked.found, checked.warning) == (Power.ON, "")
+    assert (checked.power, checked.warning) == (Power.ON, "")
+
+
+# --------------------------------------------------------------------------- identity
+
+
+def test_a_check_tells_which_machine_a_bmc_belongs_to(bmc: Bmc) -> None:
+    """It is remembered at first contact; a replaced board or a moved cable shows at the next check."""
+    (checked,) = devices(bmc.settings).check(HOST)
+    assert checked.identity.startswith("uuid ") and checked.fault == ""
+    assert checked == dataclasses.replace(devices(bmc.settings).check(HOST)[0], took_s=checked.took_s), "the same each time"
+
+
+def test_what_was_met_first_is_required_at_each_use(bmc: Bmc) -> None:
+    """As if the operator had written it down; the same machine goes on being obeyed."""
+    fencer = devices(bmc.settings)
+    (checked,) = fencer.check(HOST)
+    fencer.expect({HOST: {checked.device: checked.identity}})
+    assert fencer.read_power(HOST) is Power.ON
+    fencer.expect({HOST: {checked.device: f"uuid {STRANGER}"}})
+    for use in (lambda: fencer.power_off(HOST, never), lambda: fencer.read_power(HOST)):
+        with pytest.raises(Refused, match="belongs to another machine"):
+            use()
+    assert bmc.orders() == 0 and bmc.power() == "on"
+
+
+def test_a_check_tells_the_truth_about_a_machine_that_was_not_expected(bmc: Bmc) -> None:
+    """Else nobody could see which one it is now."""
+    fencer = devices(bmc.settings)
+    (before,) = fencer.check(HOST)
+    fencer.expect({HOST: {before.device: f"uuid {STRANGER}"}})
+    (checked,) = fencer.check(HOST)
+    assert (checked.power, checked.identity) == (Power.ON, before.identity)
+
+
+def test_what_the_operator_wrote_down_wins_over_what_was_met(bmc: Bmc) -> None:
+    """He has replaced the board and corrected the file."""
+    right = of_machine(bmc, UUID)
+    fencer = devices(right)
+    fencer.expect({HOST: {right.device: f"uuid {STRANGER}"}})
+    assert fencer.read_power(HOST) is Power.ON
+    assert fencer.check(HOST)[0].configured
+
+
+def test_a_blank_identity_is_none(redfish: RedfishBmc) -> None:
+    """Boards whose UUID nobody has set all tell the same; then the serial number tells them apart, if there is one."""
+    redfish.uuid = "00000000-0000-0000-0000-000000000000"
+    (checked,) = devices(redfish.settings).check(HOST)
+    assert checked.identity == f"serial {redfish.serial}"
+    fencer = devices(redfish.settings)
+    fencer.expect({HOST: {checked.device: checked.identity}})
+    assert fencer.read_power(HOST) is Power.ON
+    redfish.serial = "XYZ"
+    with pytest.raises(Refused, match="serial XYZ"):
+        fencer.read_power(HOST)
+
+
+@pytest.mark.parametrize("program", ["agent", "command"])
+def test_what_stands_behind_a_program_has_no_identity_of_its_own(program: str, request: pytest.FixtureRequest) -> None:
+    """An outlet cannot know what is plugged in."""
+    double: Bmc = request.getfixturevalue(program)
+    (checked,) = devices(double.settings).check(HOST)
+    assert (checked.power, checked.identity) == (Power.ON, "")
+
+
+def test_a_bmc_without_an_identity_is_no_worse_for_it(scripted: ScriptedIpmitool) -> None:
+    """Nobody expected one."""
+    scripted.put("guid", "")
+    (checked,) = devices(scripted.settings).check(HOST)
+    assert (checked.power, checked.identity, checked.fault) == (Power.ON, "", "")
+
+
+def test_a_check_that_is_refused_says_so(bmc: Bmc) -> None:
+    """It is not repeated soon: each try may lock the account."""
+    bmc.change_password("another-one")
+    (checked,) = devices(bmc.settings).check(HOST)
+    assert checked.login_refused and checked.power is None and checked.fault
+
+
+def test_a_check_of_a_dead_device_tells_why(device: Bmc) -> None:
+    """And costs no more than the device's time."""
+    device.vanish()
+    (checked,) = devices(with_timeout(device.settings, 5.0)).check(HOST)
+    assert checked.fault and not checked.login_refused and checked.power is None
+
+
+def test_a_check_gives_way_to_whoever_needs_the_device_in_earnest(redfish: RedfishBmc) -> None:
+    """A host that falls silent in the middle of its check must not wait for it."""
+    redfish.hangs = {"GET"}
+    fencer = devices(with_timeout(redfish.settings, 3600.0))
+    with ThreadPoolExecutor(2) as pool:
+        checking = pool.submit(fencer.check, HOST)
+        wait_until(lambda: len(redfish.requests) == 1)
+        reading = pool.submit(fencer.read_power, HOST)
+        wait_until(checking.done)
+        assert isinstance(checking.exception(), Unreachable) and "gave way" in str(checking.exception())
+        redfish.released.set()
+        assert reading.result() is Power.ON

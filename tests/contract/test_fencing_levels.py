@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from hanode.adapters.fencing.config import FencingConfig
-from hanode.adapters.fencing.devices import Checked, Devices
+from hanode.adapters.fencing.devices import Devices
+from hanode.adapters.fencing.logins import RARELY_S, Logins
 from hanode.adapters.fencing.secret import Secret
 from hanode.adapters.fencing.settings import AgentSettings, CommandSettings, HostDevices, Settings
-from hanode.core.facts import Power
+from hanode.core.facts import DeviceCheck, Power
 from hanode.errors import Ambiguous, Refused, Unreachable
 from tests.contract.bmcs import HOST, PASSWORD, config, devices, never, wait_until
 from tests.contract.programs import ScriptedAgent, ScriptedCommand
@@ -180,21 +181,21 @@ def test_background_tests_stop_before_a_wrong_password_locks_every_account(bmc: 
     secret = rotated(tmp_path, "not-this-one")
     wrong = several(bmc, secret, 5)
     found = devices(*wrong)
-    said = [str(only(found.check(settings.host)).found) for settings in wrong]
+    said = [only(found.check(settings.host)).trouble for settings in wrong]
     assert ["wrong password" in text for text in said] == [True, True, True, False, False]
     assert ["not asked" in text for text in said] == [False, False, False, True, True]
     with pytest.raises(Refused, match="wrong password"):
         found.power_off("cn4", never)  # a real fence always tries
     (tmp_path / "password0").write_text(PASSWORD)
-    assert only(found.check("cn4")).found is Power.ON, "the secret has changed"
-    assert only(found.check("cn3")).found is Power.ON, "and one success ends the row"
+    assert only(found.check("cn4")).power is Power.ON, "the secret has changed"
+    assert only(found.check("cn3")).power is Power.ON, "and one success ends the row"
 
 
 def test_one_device_that_refuses_again_and_again_stops_nobody(bmc: ScriptedCommand, tmp_path: Path) -> None:
     """Its own password is wrong; the others of the same template go on being checked."""
     wrong = dataclasses.replace(bmc.settings, secret=rotated(tmp_path, "not-this-one"))
     found = devices(wrong)
-    said = [str(only(found.check(HOST)).found) for _ in range(5)]
+    said = [only(found.check(HOST)).trouble for _ in range(5)]
     assert all("wrong password" in text for text in said)
 
 
@@ -205,9 +206,22 @@ def test_a_reload_ends_the_stop(bmc: ScriptedCommand, tmp_path: Path) -> None:
     found = devices(*wrong)
     for settings in wrong:
         found.check(settings.host)
-    assert "not asked" in str(only(found.check("cn0")).found)
+    assert "not asked" in only(found.check("cn0")).trouble
     found.reload(config(*wrong))
-    assert "wrong password" in str(only(found.check("cn0")).found)
+    assert "wrong password" in only(found.check("cn0")).trouble
+
+
+def test_after_hours_one_device_is_asked_again() -> None:
+    """The account may have been mended at the devices, of which nobody tells us."""
+    now = [0.0]
+    logins = Logins(lambda: now[0])
+    for device in ("a", "b", "c"):
+        logins.refused("rack1", 1, device)
+    assert logins.stopped("rack1", 1)
+    now[0] += RARELY_S
+    assert [logins.stopped("rack1", 1) for _ in range(3)] == [False, True, True]
+    logins.accepted("rack1")
+    assert not logins.stopped("rack1", 1)
 
 
 def several(bmc: ScriptedCommand, secret: Secret, count: int) -> list[Settings]:
@@ -217,6 +231,6 @@ def several(bmc: ScriptedCommand, secret: Secret, count: int) -> list[Settings]:
     return [dataclasses.replace(bmc.settings, host=f"cn{n}", argv=(*argv, str(n)), secret=secret) for n in range(count)]
 
 
-def only(checked: tuple[Checked, ...]) -> Checked:
+def only(checked: tuple[DeviceCheck, ...]) -> DeviceCheck:
     (one,) = checked
     return one

@@ -43,6 +43,9 @@ class Agent:
         power, word = ENDS[result.returncode]
         return power if word.search(result.stdout) else Power.OTHER
 
+    def look(self, attempt: Attempt) -> tuple[Power, str]:
+        return self.read(attempt), ""
+
     def _run(self, action: str, attempt: Attempt) -> subprocess.CompletedProcess[str]:
         # The password goes where nobody else can look: not into the arguments, not into the environment.
         secret = {self._settings.password_option: self._secret} if self._secret else {}

@@ -37,6 +37,9 @@ class Command:
         lines = self._run("status", attempt).stdout.splitlines()
         return STATES.get(lines[-1].strip(), Power.OTHER) if lines else Power.OTHER
 
+    def look(self, attempt: Attempt) -> tuple[Power, str]:
+        return self.read(attempt), ""
+
     def _run(self, action: str, attempt: Attempt) -> subprocess.CompletedProcess[str]:
         arguments = [word.replace("{action}", action) for word in self._settings.argv]
         result = process.run(arguments, attempt, told=f"{self._secret}\n" if self._secret else "")

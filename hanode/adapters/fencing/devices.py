@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from hanode.adapters.fencing.agent import Agent
 from hanode.adapters.fencing.attempt import POLL_S, Attempt, LoginRefused
 from hanode.adapters.fencing.command import Command
 from hanode.adapters.fencing.config import FencingConfig, plan_of
+from hanode.adapters.fencing.identity import expecting, is_configured
 from hanode.adapters.fencing.ipmi import Ipmi
 from hanode.adapters.fencing.logins import Logins
 from hanode.adapters.fencing.redfish import Redfish
@@ -25,12 +26,15 @@ from hanode.adapters.fencing.settings import (
     RedfishSettings,
     Settings,
 )
-from hanode.core.facts import Power
+from hanode.core.facts import DeviceCheck, Power
 from hanode.core.levels import said_by_all
 from hanode.core.policy import FencePlan
-from hanode.errors import ConfigError, HanodeError, Refused, in_part
+from hanode.errors import ConfigError, HanodeError, Refused, Unreachable, in_part
 
 T = TypeVar("T")
+Abort = Callable[[], bool]
+
+STOPPED = "several devices in a row have refused this login; correct it before accounts are locked"
 
 
 class Device(Protocol):
@@ -40,6 +44,10 @@ class Device(Protocol):
 
     def read(self, attempt: Attempt) -> Power:
         """What the device says now."""
+        ...
+
+    def look(self, attempt: Attempt) -> tuple[Power, str]:
+        """The same, and the device's identity as in DeviceCheck, of whatever machine it is; "" when it has none to tell."""
         ...
 
 
@@ -52,15 +60,35 @@ DRIVERS: Mapping[type, Callable[[Any], Device]] = {
 }
 
 
-@dataclass(frozen=True)
-class Checked:
-    """One device of a host, read now without need."""
+class Turn:
+    """Only one command at a time is sent over one line; a check gives way to whoever needs the device in earnest."""
 
-    level: int
-    device: str
-    found: Power | HanodeError
-    took_s: float = 0.0
-    warning: str = ""
+    def __init__(self) -> None:
+        self._free = threading.Lock()
+        self._count = threading.Lock()
+        self._earnest = 0
+
+    def is_wanted(self) -> bool:
+        return self._earnest > 0
+
+    @contextmanager
+    def taken(self, attempt: Attempt, earnest: bool) -> Iterator[None]:
+        self._wish(earnest)
+        try:
+            attempt.check()
+            # Waiting for an earlier call to this device counts against the time of this one; nothing is sent meanwhile.
+            while not self._free.acquire(timeout=POLL_S):
+                attempt.check()
+        finally:
+            self._wish(-earnest)
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    def _wish(self, by: int) -> None:
+        with self._count:
+            self._earnest += by
 
 
 class Devices:
@@ -68,8 +96,9 @@ class Devices:
 
     def __init__(self, config: FencingConfig) -> None:
         self._config = config
-        self._turns: dict[str, threading.Lock] = {}
+        self._turns: dict[str, Turn] = {}
         self._logins = Logins()
+        self._identities: Mapping[str, Mapping[str, str]] = {}
 
     def reload(self, config: FencingConfig) -> None:
         self._config, self._logins = config, Logins()
@@ -87,6 +116,9 @@ class Devices:
         """Where its device is described, for messages."""
         return f"{self._config.files.get(host, 'fencing.yaml')}: hosts.{host}"
 
+    def expect(self, identities: Mapping[str, Mapping[str, str]]) -> None:
+        self._identities = identities
+
     # ------------------------------------------------------------------ one level
 
     def power_off(self, host: str, abort: Callable[[], bool], level: int = 1) -> None:
@@ -100,7 +132,7 @@ class Devices:
         done: list[str] = []
         for settings in _level(devices, host, level):
             try:
-                self._use(devices, settings, abort, lambda device, attempt: device.switch(power, attempt))
+                self._use(devices, self._expected(host, settings), abort, lambda device, attempt: device.switch(power, attempt))
             except HanodeError as error:
                 # The devices after this one are left alone: without it the level cannot confirm.
                 raise in_part(error, done) from error
@@ -112,7 +144,7 @@ class Devices:
         unread: HanodeError | None = None
         for settings in _level(devices, host, level):
             try:
-                said.append(self._read(devices, settings))
+                said.append(self._read(devices, self._expected(host, settings)))
             except HanodeError as error:
                 said.append(None)
                 unread = unread or error
@@ -126,31 +158,38 @@ class Devices:
     def _read(self, devices: HostDevices, settings: Settings) -> Power:
         return self._use(devices, settings, lambda: False, lambda device, attempt: device.read(attempt))
 
+    def _expected(self, host: str, settings: Settings) -> Settings:
+        """As it was told at first contact: a machine that took its place since then proves nothing of this host."""
+        return expecting(settings, self._identities.get(host, {}).get(settings.device, ""))
+
     # ------------------------------------------------------------------ without need
 
-    def check(self, host: str) -> tuple[Checked, ...]:
-        """Every device of the host read once; credentials that several devices refused in a row are left alone.
-
-        Raises Refused when the host is not described, or its template does not fit it.
-        """
-        devices = self._of(host)
+    def check(self, host: str) -> tuple[DeviceCheck, ...]:
+        try:
+            devices = self._config.of(host)
+        except (Refused, ConfigError) as error:  # it is not described, or its template does not fit it
+            return (DeviceCheck(0, "", trouble=str(error)),)
         return tuple(self._checked(devices, settings, number) for number, level in enumerate(devices.levels, 1) for settings in level)
 
-    def _checked(self, devices: HostDevices, settings: Settings, level: int) -> Checked:
+    def _checked(self, devices: HostDevices, settings: Settings, level: int) -> DeviceCheck:
+        """Credentials that several devices refused in a row are left alone."""
+        blank = DeviceCheck(level, settings.device, configured=is_configured(settings))
         if settings.secret and self._logins.stopped(_credentials(devices, settings), _fingerprint(settings.secret)):
-            why = "not asked: several devices in a row have refused this login; correct it before accounts are locked"
-            return Checked(level, settings.device, Refused(why))
+            return replace(blank, trouble=f"not asked: {STOPPED}", login_refused=True)
         begun_s = time.monotonic()
         try:
-            found = self._read(devices, settings)
+            power, identity = self._use(devices, settings, None, lambda device, attempt: device.look(attempt))
             took_s = time.monotonic() - begun_s
             warning = self._weakness(settings) if isinstance(settings, IpmiSettings) else ""
         except HanodeError as error:
-            return Checked(level, settings.device, error, time.monotonic() - begun_s)
-        return Checked(level, settings.device, found, took_s, warning)
+            if self._turn_of(settings).is_wanted():
+                raise Unreachable(f"{settings.device}: gave way to a use in earnest") from error
+            refused = isinstance(error, LoginRefused)
+            return replace(blank, trouble=str(error), login_refused=refused, took_s=time.monotonic() - begun_s)
+        return replace(blank, power=power, identity=identity, warning=warning, took_s=took_s)
 
     def _weakness(self, settings: IpmiSettings) -> str:
-        with self._turn(settings, lambda: False) as attempt:
+        with self._turn(settings, None) as attempt:
             open_to_all = Ipmi(settings).lets_anybody_in(attempt)
         return "lets in anybody with any password (cipher 0, CVE-2013-4782): switch that off in the BMC" if open_to_all else ""
 
@@ -162,7 +201,8 @@ class Devices:
         except ConfigError as error:
             raise Refused(str(error)) from error
 
-    def _use(self, devices: HostDevices, settings: Settings, abort: Callable[[], bool], use: Callable[[Device, Attempt], T]) -> T:
+    def _use(self, devices: HostDevices, settings: Settings, abort: Abort | None, use: Callable[[Device, Attempt], T]) -> T:
+        """`abort` None: a check, which gives way."""
         with self._turn(settings, abort) as attempt:
             if settings.secret is None:
                 return _translated(lambda: use(DRIVERS[type(settings)](settings), attempt))
@@ -188,17 +228,14 @@ class Devices:
         return _translated(lambda: use(DRIVERS[type(settings)](replace(settings, secret=last)), attempt))
 
     @contextmanager
-    def _turn(self, settings: Settings, abort: Callable[[], bool]) -> Iterator[Attempt]:
-        attempt = Attempt(settings.device, settings.timeout_s, abort)
-        turn = self._turns.setdefault(settings.line, threading.Lock())
-        attempt.check()
-        # Waiting for an earlier call to this device counts against the time of this one; nothing is sent meanwhile.
-        while not turn.acquire(timeout=POLL_S):
-            attempt.check()
-        try:
+    def _turn(self, settings: Settings, abort: Abort | None) -> Iterator[Attempt]:
+        turn = self._turn_of(settings)
+        attempt = Attempt(settings.device, settings.timeout_s, abort or turn.is_wanted)
+        with turn.taken(attempt, earnest=abort is not None):
             yield attempt
-        finally:
-            turn.release()
+
+    def _turn_of(self, settings: Settings) -> Turn:
+        return self._turns.setdefault(settings.line, Turn())
 
 
 def _level(devices: HostDevices, host: str, level: int) -> tuple[Settings, ...]:

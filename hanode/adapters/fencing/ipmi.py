@@ -17,6 +17,7 @@ from uuid import UUID
 
 from hanode.adapters.fencing import process
 from hanode.adapters.fencing.attempt import Attempt, LoginRefused
+from hanode.adapters.fencing.identity import tells_apart
 from hanode.adapters.fencing.settings import IpmiSettings
 from hanode.core.facts import Power
 from hanode.errors import HanodeError, Refused, Unreachable
@@ -56,6 +57,10 @@ class Ipmi:
         self._require_identity(attempt)
         return self._status(attempt)
 
+    def look(self, attempt: Attempt) -> tuple[Power, str]:
+        guid = self._require_identity(attempt) or self._guid_if_told(attempt)
+        return self._status(attempt), f"uuid {in_one_order(guid)}" if tells_apart(guid) else ""
+
     def lets_anybody_in(self, attempt: Attempt) -> bool:
         """Does the BMC accept cipher 0, which asks for no password? Asked with a wrong one, so that yes means yes."""
         with _as_file("no-password") as descriptor:
@@ -70,18 +75,32 @@ class Ipmi:
         found = STATUS.search(result.stdout)
         return Power(found[1]) if found else Power.OTHER
 
-    def _require_identity(self, attempt: Attempt) -> None:
+    def _require_identity(self, attempt: Attempt) -> str:
+        """The GUID that was expected and told; "" when none was expected."""
         expected = self._settings.uuid
         if not expected:
-            return
+            return ""
+        guid = self._guid(attempt)
+        if not guid:
+            raise Refused(f"{attempt.device}: this BMC does not tell its GUID; remove 'uuid' of host {self._settings.host}")
+        if not same_guid(guid, expected):
+            raise Refused(f"{attempt.device}: this BMC belongs to another machine (uuid {guid}, expected {expected})")
+        return guid
+
+    def _guid_if_told(self, attempt: Attempt) -> str:
+        try:
+            return self._guid(attempt)
+        except LoginRefused:
+            raise
+        except Refused:
+            return ""  # it has no such command: no fault of a device of which nobody expected it
+
+    def _guid(self, attempt: Attempt) -> str:
         result = self._run(attempt, "mc", "guid")
         if result.returncode != 0:
             raise _failure(result, attempt)
         found = GUID.search(result.stdout)
-        if found is None:
-            raise Refused(f"{attempt.device}: this BMC does not tell its GUID; remove 'uuid' of host {self._settings.host}")
-        if not same_guid(found[1], expected):
-            raise Refused(f"{attempt.device}: this BMC belongs to another machine (uuid {found[1]}, expected {expected})")
+        return found[1] if found else ""
 
     def _run(self, attempt: Attempt, *command: str) -> subprocess.CompletedProcess[str]:
         with _as_file(self._settings.secret.read()) as descriptor:
@@ -101,6 +120,11 @@ def retries(timeout_s: float) -> int:
 def same_guid(told: str, expected: str) -> bool:
     """IPMI, SMBIOS and RFC 4122 order the bytes of one GUID differently, and nothing says which one a BMC uses."""
     return bool(_readings(UUID(told)) & _readings(UUID(expected)))
+
+
+def in_one_order(told: str) -> str:
+    """The same for every order of its bytes: another ipmitool, or other firmware, is not another machine."""
+    return str(UUID(bytes=min(_readings(UUID(told)))))
 
 
 def _readings(guid: UUID) -> frozenset[bytes]:

@@ -18,6 +18,7 @@ from requests.auth import HTTPBasicAuth
 from urllib3.exceptions import InsecureRequestWarning, NewConnectionError
 
 from hanode.adapters.fencing.attempt import Attempt, LoginRefused, in_thread
+from hanode.adapters.fencing.identity import tells_apart
 from hanode.adapters.fencing.settings import RedfishSettings
 from hanode.core.facts import Power
 from hanode.errors import HanodeError, Refused, Unreachable
@@ -44,6 +45,9 @@ class Redfish:
     def read(self, attempt: Attempt) -> Power:
         return in_thread(attempt, lambda: self._read(attempt))
 
+    def look(self, attempt: Attempt) -> tuple[Power, str]:
+        return in_thread(attempt, lambda: self._look(attempt))
+
     def _switch(self, power: Power, attempt: Attempt) -> None:
         with self._session(attempt) as session:
             target = self._reset_target(self._read_system(session, attempt))
@@ -62,6 +66,14 @@ class Redfish:
     def _read(self, attempt: Attempt) -> Power:
         with self._session(attempt) as session:
             return _power(self._read_system(session, attempt))
+
+    def _look(self, attempt: Attempt) -> tuple[Power, str]:
+        with self._session(attempt) as session:
+            system = self._read_system(session, attempt)
+        uuid, serial = system.get("UUID"), system.get("SerialNumber")
+        if isinstance(uuid, str) and tells_apart(uuid):
+            return _power(system), f"uuid {uuid}"
+        return _power(system), f"serial {serial}" if isinstance(serial, str) and serial.strip() else ""
 
     @contextmanager
     def _session(self, attempt: Attempt) -> Iterator[requests.Session]:
