@@ -43,6 +43,7 @@ PURE = {
     "string",
     "types",
     "typing",
+    "zlib",
 }
 
 

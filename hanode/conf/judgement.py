@@ -107,6 +107,9 @@ FENCING = (
         seconds("proof_s", 10.0, 1.0, 60.0,
                 "A proof of death older than this is renewed before the next evacuations are posted. Longer: a host that "
                 "somebody powered on again may run an instance a second time."),
+        seconds("check_every_s", 3600.0, 0.0, 604800.0,
+                "Each host's power devices are read about so often although nothing is wrong: can they be reached, do they let us in, "
+                "are they still the same ones? Longer: what would fail in the night it is needed is found later. 0: never."),
     ],
 )
 
@@ -227,6 +230,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "fence_settle_s": ("fencing", "settle_s"),
     "reading_gap_s": ("fencing", "reading_gap_s"),
     "proof_s": ("fencing", "proof_s"),
+    "check_every_s": ("fencing", "check_every_s"),
     "max_evacuations": ("evacuation", "max_at_once"),
     "max_per_target": ("evacuation", "max_per_target"),
     "max_per_domain": ("evacuation", "max_per_domain"),

@@ -14,6 +14,8 @@ from hanode.core.lifecycle import HostState, InstanceState, step_instance
 from hanode.core.model import Command
 from hanode.core.pause import pause, resume
 from hanode.core.policy import MARKER
+from hanode.core.quarantine import adopt
+from hanode.core.readiness import mute
 from hanode.core.records import HostRecovery
 
 Answered = tuple[bool, str]
@@ -72,10 +74,6 @@ def _release(draft: Draft, command: Command, record: HostRecovery | None, e: Evi
         return True, "it is taken back as soon as it reports, nothing is in flight and its evacuation records are finished"
     if record is not None:
         return False, f"it is {record.state}: there is nothing to release yet"
-    if command.host in draft.roster.quarantined:
-        left = {host: why for host, why in draft.roster.quarantined.items() if host != command.host}
-        draft.roster = replace(draft.roster, quarantined=left)
-        return True, "its power device is believed again"
     service = e.host.service
     if e.work is not None:
         return False, f"it is in maintenance: `hanode host maintenance {command.host} --end`"
@@ -91,6 +89,8 @@ def _release(draft: Draft, command: Command, record: HostRecovery | None, e: Evi
             )
         )
         return True, "it carries our marker without a record: it is taken back when it is sound"
+    if command.host in draft.roster.quarantined:
+        return False, f"only its power device is not believed: when that is mended, type `hanode fence adopt {command.host}`"
     return False, "nothing of ours is on it"
 
 
@@ -168,6 +168,8 @@ VERBS: Mapping[str, Callable[[Draft, Command, HostRecovery | None, Evidence], An
     "retry": _retry,
     "maintenance": maintenance.begin,
     "end-maintenance": maintenance.end,
+    "fence-adopt": adopt,
+    "fence-mute": mute,
 }
 
 CLOUD_VERBS: Mapping[str, Callable[[Draft, Command], Answered]] = {"pause": pause, "resume": resume}

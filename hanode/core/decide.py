@@ -11,7 +11,7 @@ from dataclasses import replace
 from hanode.core import accounts
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
-from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
+from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import evacuating, room_now, watch_instances
 from hanode.core.facts import Host, Power
@@ -23,6 +23,8 @@ from hanode.core.maintenance import maintain
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
 from hanode.core.pause import run_on
 from hanode.core.policy import MARKER, Policy
+from hanode.core.quarantine import doubt_devices
+from hanode.core.readiness import read_off, watch_devices
 from hanode.core.records import HostRecovery, Records
 from hanode.core.remember import remember
 from hanode.core.signals import listed
@@ -41,7 +43,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     draft = Draft(snapshot, records, remember(timers, snapshot), policy, now)
     draft.want(WantKind.FLEET, "", policy.poll_s)
     evidence = _evidence(draft)
-    _quarantine(draft, evidence)
+    doubt_devices(draft, evidence)
     draft.verdicts = {name: judge(e) for name, e in evidence.items()}
     _know_the_living(draft, evidence)
     obey_for_all(draft)
@@ -52,6 +54,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     _recover(draft, evidence)
     _watch(draft, evidence)
     maintain(draft, evidence)
+    watch_devices(draft, evidence)
     _tell(draft)
     return draft.decisions()
 
@@ -79,8 +82,9 @@ def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool) -> Ev
     empty = suspected and not awaited and record is not None and not accounts.recoverable(record.instances)
     e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, record=record, named=named, empty=empty)
     every_s = _attention(e)
-    if every_s is None and e.beats and any(trace.value == Power.OFF for trace in draft.power_traces(name).values()):
-        every_s = draft.policy.reading_gap_s  # it reported after it had read off: either it came back, or the device lies
+    off = any(trace.value == Power.OFF for trace in draft.power_traces(name).values()) or read_off(draft, name)
+    if every_s is None and e.beats and off:
+        every_s = draft.policy.reading_gap_s  # it reports and has read off: either it came back, or the device lies
     if every_s is None:
         return e
     return replace(e, power=draft.power(name, every_s), probes=draft.probes(name, every_s))
@@ -106,29 +110,6 @@ def _attention(e: Evidence) -> float | None:
         return None
     old_news = e.host.name in e.roster.held and e.silent_s >= e.policy.fence_after_s
     return IDLE_S if old_news or e.host.name not in e.roster.seen else e.policy.reading_gap_s
-
-
-def _quarantine(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
-    """Off read beside a living heartbeat: the device is another host's, or lies. It is never believed again by itself."""
-    for name in sorted(draft.powered & evidence.keys()):
-        off = [trace for trace in draft.power_traces(name).values() if trace.value == Power.OFF and trace.count >= 2]
-        if name in draft.roster.quarantined or not off:
-            continue
-        if any(_reported_while_off(draft, name, trace) for trace in off):
-            why = f"it read off while the host's service went on reporting ({draft.now.at})"
-            draft.roster = replace(draft.roster, quarantined=dict(sorted({**draft.roster.quarantined, name: why}.items())))
-            draft.note(
-                Level.ALARM,
-                "quarantine",
-                name,
-                f"its power device is wrong or lies: {why}; believed again after `hanode host release {name}`",
-            )
-
-
-def _reported_while_off(draft: Draft, host: str, trace: Trace) -> bool:
-    """Two heartbeats after the first reading of off and before the last: one that came after it may be of a host that came back."""
-    beat, first_s = draft.beat(host), trace.since_s + draft.policy.report_interval_s
-    return beat is not None and sum(1 for seen_s in beat.recent if first_s < seen_s < trace.last_s) >= 2
 
 
 def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hanode.core.facts import DeviceCheck
 from hanode.core.model import Action, Answer, Outcome, Want
 from hanode.core.records import HostRecovery, Roster
 
@@ -106,6 +107,15 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class HostCheck:
+    """What the power devices of a host said when they were last checked without need."""
+
+    devices: tuple[DeviceCheck, ...]
+    at_s: float  # start of the newest check
+    told: bool = True  # that one said something; else `devices` is what an earlier one said
+
+
+@dataclass(frozen=True)
 class Timers:
     """A leader's memory. Never persisted: each leader measures on its own clock, so a take-over only delays."""
 
@@ -114,6 +124,7 @@ class Timers:
     fleet_s: float | None = None  # start of the reading that is in `beats`
     power: Mapping[str, Trace] = field(default_factory=dict)  # `levels.power_key` -> the power devices of that level
     probe: Mapping[str, Trace] = field(default_factory=dict)  # `signals.probe_key` -> "answers" | "silent" | "unknown"
+    checks: Mapping[str, HostCheck] = field(default_factory=dict)  # host -> its power devices
     waits: Mapping[str, float] = field(default_factory=dict)  # name of a wait -> when it began
     said: Mapping[str, str] = field(default_factory=dict)  # subject -> the sentence last said of it
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # action id -> its newest outcome, while it matters
@@ -122,6 +133,14 @@ class Timers:
 OBSERVED = "observed only: "
 ABANDONED = "abandoned by "
 """How an outcome begins, where that tells more than the record."""
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """Whose fencing would fail, should the host fail now."""
+
+    unprotected: Mapping[str, str] = field(default_factory=dict)  # host -> why; muted ones too
+    unchecked: int = 0  # hosts whose devices this leader has not checked yet
 
 
 @dataclass(frozen=True)
@@ -148,3 +167,4 @@ class Decisions:
     wake_s: float = 0.0  # the latest moment at which deciding again makes sense
     verdicts: Mapping[str, Judgement] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
+    readiness: Readiness = Readiness()

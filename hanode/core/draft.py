@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Timers, Trace, Verdict
+from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Readiness, Timers, Trace, Verdict
 from hanode.core.facts import Fleet, Host, Instance, Migration, Reading, Resources, Unknown
 from hanode.core.judge import recent_s
 from hanode.core.levels import host_and_level, power_key, proven_by, together, watched
@@ -38,6 +38,7 @@ class Draft:
         self.roster = records.roster
         self.verdicts: dict[str, Judgement] = {}
         self.holds: tuple[Hold, ...] = ()
+        self.readiness = Readiness()
         self.powered = frozenset(host_and_level(key)[0] for key in timers.power)  # hosts whose power was ever read
         self._beats = timers.beats
         self._waits: dict[str, float] = {}
@@ -258,6 +259,12 @@ class Draft:
             self.note(level, event, host, text)
         self._said[subject] = fact
 
+    def keep_said(self, event: str, host: str) -> None:
+        """Nothing is known of it in this tick: what was said last goes on being so."""
+        subject = f"{event}/{host}/"
+        if subject in self.timers.said:
+            self._said.setdefault(subject, self.timers.said[subject])
+
     def held(self, host: str, named: bool = False) -> Hold | None:
         """The hold that forbids shooting this host now."""
         return next((hold for hold in self.holds if hold.fences and hold.speaks_to(host, named)), None)
@@ -287,6 +294,7 @@ class Draft:
             wake_s=max(self._wake_s, self.now.s),
             verdicts=dict(sorted(self.verdicts.items())),
             holds=self.holds,
+            readiness=self.readiness,
         )
 
 

@@ -20,6 +20,7 @@ class WantKind(StrEnum):
     CONSUMPTION = "consumption"  # key provider id: Mapping[instance id, Resources] allocated there
     ROOM = "room"  # key "": Mapping[host, Resources] still free by Placement
     POWER = "power"  # key `levels.power_key`: Power, by the devices of one level
+    CHECK = "check"  # key host: tuple[DeviceCheck, ...], all its power devices, without need
     PROBE = "probe"  # key `signals.probe_key`: bool, did the host answer there
     STOPPED_BY_OWNER = "stopped-by-owner"  # key "instance id@Nova stamp": bool, stopped by a user since then
     SKIP_IMAGES = "skip-images"  # key "": frozenset[str] of image ids never to be evacuated (amphorae)
@@ -113,7 +114,7 @@ class Command:
     incident: str = ""
     attempt: int = 0
     instance_id: str = ""
-    for_s: float = 0.0  # "pause", "maintenance": so long
+    for_s: float = 0.0  # "pause", "maintenance", "fence-mute": so long
     drain: bool = True  # "maintenance": move its instances away first
 
 

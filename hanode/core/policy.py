@@ -93,6 +93,7 @@ class Policy:
     fence_settle_s: float = 30.0
     reading_gap_s: float = 2.0
     proof_s: float = 10.0
+    check_every_s: float = 3600.0  # 0: the power devices are not checked without need
 
     # evacuation
     max_evacuations: int = 8

@@ -146,12 +146,20 @@ class Maintenance:
 
 
 @dataclass(frozen=True)
+class Mute:
+    words: str  # by whom, when, for how long and why
+    left_s: float  # how much of that was left when it was last written
+
+
+@dataclass(frozen=True)
 class Roster:
     """What must survive a change of leader but belongs to no incident; one key in the journal."""
 
     seen: frozenset[str] = frozenset()  # hosts some leader has seen up
     held: Mapping[str, str] = field(default_factory=dict)  # host -> name of the hold under which it fell silent
     quarantined: Mapping[str, str] = field(default_factory=dict)  # host -> why its power device is not believed
+    identities: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # host -> device -> as told at first contact
+    muted: Mapping[str, Mute] = field(default_factory=dict)  # host -> nobody wants to hear that its fencing would fail
     paused: str = ""  # by whom, when and why an operator wants nobody fenced; "" when nobody does
     paused_s: float = 0.0  # how much of that was left when it was last written
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)  # by host

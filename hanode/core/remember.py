@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from hanode.core.decisions import Beat, Timers, Trace
-from hanode.core.facts import Fleet, Host, Power, Reading, Unknown
+from hanode.core.decisions import Beat, HostCheck, Timers, Trace
+from hanode.core.facts import DeviceCheck, Fleet, Host, Power, Reading, Unknown
 from hanode.core.model import Snapshot, WantKind
 
 KEPT_BEATS = 3
@@ -30,8 +30,22 @@ def remember(timers: Timers, snapshot: Snapshot) -> Timers:
         fleet_s=fleet.started_s if fleet is not None else None,
         power=_traces(timers.power, snapshot, WantKind.POWER),
         probe=_traces(timers.probe, snapshot, WantKind.PROBE),
+        checks=_checks(timers.checks, snapshot),
         outcomes=outcomes,
     )
+
+
+def _checks(checks: Mapping[str, HostCheck], snapshot: Snapshot) -> Mapping[str, HostCheck]:
+    found = dict(checks)
+    for (kind, host), reading in sorted(snapshot.readings.items()):
+        if kind is not WantKind.CHECK or (host in found and reading.started_s <= found[host].at_s):
+            continue
+        if isinstance(reading.value, Unknown):
+            former = found.get(host)
+            found[host] = HostCheck(former.devices if former else (), reading.started_s, told=False)
+        else:
+            found[host] = HostCheck(cast("tuple[DeviceCheck, ...]", reading.value), reading.started_s)
+    return found
 
 
 def _beats(beats: Mapping[str, Beat], reading: Reading[object] | None) -> Mapping[str, Beat]:

@@ -86,6 +86,7 @@ class Observer:
             WantKind.SKIP_IMAGES: self._cloud.read_skip_images,
             WantKind.STOPPED_BY_OWNER: lambda: self._cloud.read_stopped_by_owner(*key.split("@", 1)),
             WantKind.POWER: lambda: self._fencer.read_power(*host_and_level(key)),
+            WantKind.CHECK: lambda: self._fencer.check(key),
             WantKind.PROBE: lambda: self._answers(*network_and_host(key)),
         }
         return readers[kind]()

@@ -90,7 +90,9 @@ def _reboot_hard(world: World, instance_id: str) -> None:
 
 def _commands(host: ComputeHost, record: HostRecovery | None, quarantined: bool) -> Iterator[str]:
     if record is None:
-        if quarantined or (host.disabled_reason.startswith(MARKER) and host.ready):
+        if quarantined:
+            yield "fence-adopt"
+        if host.disabled_reason.startswith(MARKER) and host.ready:
             yield "release"
         return
     if record.state is HostState.NEEDS_OPERATOR and not host.powered:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Migration, Power, Resources
+from hanode.core.facts import Aggregate, DeviceCheck, Fleet, Host, Hypervisor, Instance, Migration, Power, Resources
 from hanode.core.levels import said_by_all
 from hanode.core.model import Call
+from hanode.core.policy import ONE_DEVICE
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable, in_part
 from hanode.ports import Entry, Journal, Transaction
 from hanode.sim.executor import Crash, SimExecutor
@@ -187,6 +188,7 @@ class SimFencer:
     def __init__(self, node: SimNode, without: frozenset[str] = frozenset()) -> None:
         self._node = node
         self._without = without
+        self._identities: Mapping[str, Mapping[str, str]] = {}
 
     def hosts(self) -> frozenset[str]:
         return frozenset(self._node.world.bmcs) - self._without
@@ -200,10 +202,25 @@ class SimFencer:
     def read_power(self, host: str, level: int = 1) -> Power:
         return self._ask("read_power", host, lambda: self._read(host, level))
 
+    def check(self, host: str) -> tuple[DeviceCheck, ...]:
+        plan = self._node.world.fence_plans().get(host, ONE_DEVICE)
+        devices = [(level, device) for level in range(1, len(plan.levels) + 1) for device in self._node.world.level(host, level)]
+        numbered = [(level, f"device {number}", device) for number, (level, device) in enumerate(devices, 1)]
+        return self._ask("check", host, lambda: tuple(_checked(*each) for each in numbered))
+
+    def expect(self, identities: Mapping[str, Mapping[str, str]]) -> None:
+        self._identities = identities
+
+    def _require_identity(self, host: str, device: Bmc) -> None:
+        expected = set(self._identities.get(host, {}).values())
+        if device.identity and expected and device.identity not in expected:
+            raise Refused(f"the power device of {host} belongs to another machine")
+
     def _order(self, host: str, level: int, order: Callable[[Bmc], None]) -> None:
         done: list[str] = []
         for number, device in enumerate(self._node.world.level(host, level), 1):
             try:
+                self._require_identity(host, device)
                 translated(partial(order, device))()
             except HanodeError as error:
                 raise in_part(error, done) from error
@@ -214,6 +231,7 @@ class SimFencer:
         unread: HanodeError | None = None
         for device in self._node.world.level(host, level):
             try:
+                self._require_identity(host, device)
                 said.append(translated(device.read)())
             except HanodeError as error:
                 said.append(None)
@@ -245,6 +263,14 @@ class SimFencer:
                 raise
 
         return self._node.call(f"fencer.{verb}", host, checked, lambda: answer_s)
+
+
+def _checked(level: int, name: str, device: Bmc) -> DeviceCheck:
+    try:
+        return DeviceCheck(level, name, power=translated(device.read)(), identity=device.identity)
+    except HanodeError as error:
+        refused = isinstance(error.__cause__, ApiError) and error.__cause__.status == 401
+        return DeviceCheck(level, name, trouble=str(error), login_refused=refused)
 
 
 class SimProbe:

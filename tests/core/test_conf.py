@@ -23,7 +23,7 @@ OTHERS: dict[str, str] = {
     "suspect_at_most_s": "31", "storm_window_s": "900", "failure_domain_keys": "pdu,rack",
     "fence_after_s": "90", "office_hold_s": "40", "poll_s": "4", "brake_hosts": "3", "brake_percent": "10",
     "max_fencing": "2", "fence_attempts": "5", "fence_backoff_s": "11", "fence_timeout_s": "31", "fence_settle_s": "32",
-    "reading_gap_s": "3", "proof_s": "12", "max_evacuations": "9", "max_per_target": "3", "max_per_domain": "7",
+    "reading_gap_s": "3", "proof_s": "12", "check_every_s": "1800", "max_evacuations": "9", "max_per_target": "3", "max_per_domain": "7",
     "evacuate_attempts": "4", "retry_s": "12", "repost_settle_s": "130", "hard_deadline_s": "2500",
     "restore_deadline_s": "310", "follow_s": "2", "home_watch_s": "200", "named_s": "700", "boot_s": "800", "lease_ttl_s": "16",
     "max_migrations": "5", "max_migrations_per_host": "3", "cold_migration": "all",

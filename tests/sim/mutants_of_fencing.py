@@ -71,6 +71,13 @@ def takes_an_accepted_off_for_off() -> Iterator[None]:
         yield
 
 
+@caught("S2", "fence-check-replaced-unseen")
+def forgets_whom_it_met() -> Iterator[None]:
+    """Believes a power device that belongs to another machine than at first contact."""
+    with changed("core.quarantine._strangers", always(None)):
+        yield
+
+
 @caught("S2", "switched-on-between-batches")
 def looks_at_the_source_no_more() -> Iterator[None]:
     """Posts by a proof from the beginning of the incident, whatever has become of the host since."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hanode.core.facts import Power
 from hanode.sim.world.control import ApiError, Down, Hang
+from hanode.sim.world.hosts import uuid_of
 
 if TYPE_CHECKING:
     from hanode.sim.world.world import World
@@ -45,6 +46,11 @@ class Bmc:
     def misbehave(self, mode: BmcMode, seconds: float = 0.0, acts_on: str = "") -> None:
         self.mode, self.seconds, self.acts_on = mode, seconds, acts_on or self.host
         self._world.record("bmc", self.host, f"the power device of {self.host} {mode}")
+
+    @property
+    def identity(self) -> str:
+        """As it tells it; of the machine that it is wired to."""
+        return f"uuid {uuid_of(f'machine {self.acts_on}')}"
 
     def power_off(self) -> None:
         """Returning means accepted."""
@@ -129,6 +135,10 @@ class Outlet(Bmc):
         self.feeds = True
         self._siblings = siblings
         siblings.append(self)
+
+    @property
+    def identity(self) -> str:
+        return ""  # it cannot know what is plugged in
 
     def _is_on(self) -> bool:
         return self.feeds

@@ -1,0 +1,196 @@
+"""Would the power devices of a host that is well do as they are told, if it failed tonight?
+
+Each host's devices are read now and then without need: can they be reached, do they let us in, are they still those that we met
+first? Never while anything is wrong with any host: whoever is recovering needs devices and readers for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from zlib import crc32
+
+from hanode.core.decisions import HostCheck, Level, Readiness, Verdict
+from hanode.core.draft import Draft, verdict_of
+from hanode.core.facts import DeviceCheck, Power
+from hanode.core.judge import Evidence
+from hanode.core.lifecycle import HostState, InstanceState
+from hanode.core.model import Command, WantKind
+from hanode.core.pause import LONGEST_S
+from hanode.core.policy import Policy
+from hanode.core.records import HostRecovery, Mute
+
+AT_ONCE = 2
+"""So many hosts are checked side by side: the readers are for those who are in trouble."""
+
+FIRST_ROUND_S = 600.0
+"""A new leader has checked everybody after about so long, where their number allows it."""
+
+RECHECK_S = 300.0
+"""What failed is tried again so often: it may be back."""
+
+REFUSED_S = 6 * 3600.0
+"""Refused logins are tried again so rarely: each one more may lock an account."""
+
+ALARM_AFTER_S = 1800.0
+"""A management network is serviced now and then; a host whose fencing would fail for so long is news."""
+
+MANY = 5
+"""So many hosts lost at once have one cause: one alarm."""
+
+LEFT_WRITTEN_S = 600.0
+"""How much of a mute is left is written down so often."""
+
+
+# --------------------------------------------------------------------------- whom to check next
+
+
+def check_due_s(host: str, check: HostCheck | None, policy: Policy, office_since_s: float) -> float:
+    """When the host's devices are to be checked next, on the leader's clock; spread by the host's own name."""
+    jitter = crc32(host.encode()) / 2**32
+    every_s = policy.check_every_s
+    if check is None:
+        return office_since_s + policy.office_hold_s + jitter * min(every_s, FIRST_ROUND_S)
+    pause_s = every_s
+    if any(device.login_refused for device in check.devices):
+        pause_s = max(REFUSED_S, every_s)
+    elif not check.told or any(device.fault for device in check.devices):
+        pause_s = min(RECHECK_S, every_s)
+    return check.at_s + pause_s * (0.75 + jitter / 2)
+
+
+def _ask(draft: Draft, hosts: Iterable[str]) -> None:
+    if not draft.policy.check_every_s or _is_busy(draft):
+        return
+    checks, office_since_s = draft.timers.checks, draft.timers.office_since_s
+    due = sorted((check_due_s(host, checks.get(host), draft.policy, office_since_s), host) for host in hosts)
+    for due_s, host in due[:AT_ONCE]:
+        if due_s > draft.now.s:
+            draft.wake(due_s)
+            return
+        draft.want(WantKind.CHECK, host, draft.policy.check_every_s)
+
+
+def _is_busy(draft: Draft) -> bool:
+    """Is any host suspect or in recovery, or does the brake see something that makes devices fail as well?"""
+    if any(hold.fences for hold in draft.holds) or any(map(_needs_devices, draft.records.values())):
+        return True
+    looked_at = {Verdict.SUSPECT, Verdict.FAILED}
+    return any(judgement.verdict in looked_at and host not in draft.records for host, judgement in draft.verdicts.items())
+
+
+def _needs_devices(record: HostRecovery) -> bool:
+    if record.state in {HostState.SUSPECT, HostState.FENCING, HostState.FENCED}:
+        return True
+    return record.is_open or any(entry.state is InstanceState.PENDING for entry in record.instances.values())
+
+
+# --------------------------------------------------------------------------- what they said
+
+
+def fault_of(device: DeviceCheck, known: Mapping[str, str]) -> str:
+    """Why this device would prove nothing now; `known`: device -> identity at first contact, which each use requires."""
+    hidden = device.device in known and not device.identity and not device.configured
+    return device.fault or (f"it does not tell its identity any more ({known[device.device]})" if hidden else "")
+
+
+def shortcoming(check: HostCheck, known: Mapping[str, str]) -> str:
+    """Why no level of the host's devices would prove it off now; "" when one would, or when nothing was told yet."""
+    levels = {device.level: "" for device in check.devices}
+    for device in reversed(check.devices):
+        levels[device.level] = fault_of(device, known) or levels[device.level]
+    if not all(levels.values()):
+        return ""
+    return "; ".join(f"level {level}: {fault}" if len(levels) > 1 else fault for level, fault in sorted(levels.items()))
+
+
+def weaknesses(check: HostCheck, known: Mapping[str, str]) -> str:
+    """What is wrong although the host could be fenced: levels that would fail, and what devices are warned of."""
+    faults = [(device.level, fault_of(device, known)) for device in check.devices]
+    warnings = [device.warning for device in check.devices if device.warning]
+    return "; ".join([*(f"level {level} would fail ({fault})" for level, fault in faults if fault), *warnings])
+
+
+def read_off(draft: Draft, host: str) -> bool:
+    """Did a check find it off, and has nothing contradicted that since? Outlets say nothing of a host."""
+    check = draft.timers.checks.get(host)
+    if check is None:
+        return False
+    plan = draft.policy.plan_of(host)
+    off = any(d.power is Power.OFF and 0 < d.level <= len(plan.levels) and not plan.levels[d.level - 1].outlets for d in check.devices)
+    return off and not any(trace.value == Power.ON and trace.last_s > check.at_s for trace in draft.power_traces(host).values())
+
+
+def watch_devices(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+    """Tell whose fencing would fail, and check on."""
+    watched = [host for host in evidence if verdict_of(draft, host) is not Verdict.EXEMPT and draft.policy.plan_of(host).levels]
+    watched = [host for host in watched if host not in draft.records]
+    _run_mutes(draft)
+    checks = {host: draft.timers.checks[host] for host in watched if host in draft.timers.checks}
+    lost = {host: why for host, check in checks.items() if (why := shortcoming(check, _known(draft, host)))}
+    for host in watched:
+        if host in checks:
+            _tell(draft, host, checks[host], lost.get(host, ""))
+        else:
+            draft.keep_said("unprotected", host)
+    _alarm(draft, {host: why for host, why in lost.items() if host not in {*draft.roster.muted, *draft.roster.quarantined}})
+    draft.readiness = Readiness(lost, len(watched) - len(checks) if draft.policy.check_every_s else 0)
+    _ask(draft, watched)
+
+
+def _known(draft: Draft, host: str) -> Mapping[str, str]:
+    return draft.roster.identities.get(host, {})
+
+
+def _tell(draft: Draft, host: str, check: HostCheck, why: str) -> None:
+    said = f"would not be fenced if it failed now: {why}" if why else "its power devices are as they should be again"
+    draft.note_change(Level.WARNING if why else Level.INFO, "unprotected", host, "unprotected" if why else "protected", said, bool(why))
+    weak = "" if why else weaknesses(check, _known(draft, host))
+    if weak:
+        draft.note_once(Level.WARNING, "fence-weak", host, f"could be fenced, but {weak}")
+
+
+def _alarm(draft: Draft, lost: Mapping[str, str]) -> None:
+    """Once for each host; what is lost together is told together."""
+    known = {host for host in lost if draft.peek(f"unprotected-told/{host}") is not None}
+    due = [host for host in lost if draft.waited(f"unprotected/{host}", ALARM_AFTER_S)]
+    news = sorted(set(lost) - known) if set(due) - known else []
+    for host in {*known, *news}:
+        draft.since(f"unprotected-told/{host}")
+    if len(news) >= MANY:
+        named = ", ".join(news[:MANY]) + (f" and {len(news) - MANY} more" if len(news) > MANY else "")
+        text = f"{len(news)} hosts would not be fenced if they failed now ({named}); of the first: {lost[news[0]]}"
+        draft.note(Level.ALARM, "unprotected", "", text)
+        return
+    for host in news:
+        text = f"would not be fenced if it failed now: {lost[host]}; try again with `hanode fence check {host}`, or `hanode fence mute` it"
+        draft.note(Level.ALARM, "unprotected", host, text)
+
+
+# --------------------------------------------------------------------------- who does not want to hear it
+
+
+def mute(draft: Draft, command: Command, _: HostRecovery | None, __: Evidence) -> tuple[bool, str]:
+    if not 0 < command.for_s <= LONGEST_S:
+        return False, f"silence must end by itself: say for how long, at most {LONGEST_S / 86400:.0f} days"
+    host, at = command.host, draft.now.at.partition(".")[0]
+    words = f"muted by {command.who} at {at} for {command.for_s / 60:.0f} min: {command.why}"
+    draft.roster = replace(draft.roster, muted=dict(sorted({**draft.roster.muted, host: Mute(words, command.for_s)}.items())))
+    draft.restart_wait(f"mute/{host}")
+    return True, "nobody is alarmed meanwhile because its fencing would fail; whether it is fenced when it fails does not change"
+
+
+def _run_mutes(draft: Draft) -> None:
+    """Let them run on our own clock; what is left is written down now and then, so a change of leader only prolongs."""
+    muted = dict(draft.roster.muted)
+    for host, told in sorted(draft.roster.muted.items()):
+        passed_s = draft.now.s - draft.since(f"mute/{host}")
+        if passed_s >= told.left_s:
+            del muted[host]
+            draft.end_wait(f"mute/{host}")
+            draft.note(Level.INFO, "mute", host, f"is not muted any more ({told.words})")
+        elif passed_s >= LEFT_WRITTEN_S:
+            muted[host] = replace(told, left_s=told.left_s - passed_s)
+            draft.restart_wait(f"mute/{host}")
+    if muted != draft.roster.muted:
+        draft.roster = replace(draft.roster, muted=muted)
