@@ -110,7 +110,7 @@ class NamedHost(Word):
         desk = self.desk(parsed_args)
         known_host(self.led_report(desk), parsed_args.host)
         self.ask_reason(parsed_args)
-        return self.say(desk, parsed_args, self.verb, parsed_args.host)
+        return self.say(desk, parsed_args, self.verb, parsed_args.host, for_s=getattr(parsed_args, "for_s", 0.0))
 
 
 UNREAD = frozenset({"NOVA_UNREADABLE", "FIRST_READ"})

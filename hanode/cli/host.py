@@ -49,9 +49,15 @@ class HostShow(Card):
         known = known_host(report, parsed_args.host)
         exempt = report.status.get("exempt", {}).get(parsed_args.host, "")
         fields = {"host": parsed_args.host, **{column: known.get(column, "") for column in COLUMNS[1:]},
-                  "exempt": exempt, "evidence": Pairs(dict(known.get("evidence", {}))),
+                  "exempt": exempt, "fencing": _fencing(report, parsed_args.host), "evidence": Pairs(dict(known.get("evidence", {}))),
                   "updated_at": report.status.get("updated_at")}
         return tuple(fields), tuple(fields.values())
+
+
+def _fencing(report: Report, host: str) -> str:
+    """What is known to be wrong with its power devices."""
+    said = {"not believed": report.quarantined, "would fail": report.status.get("unprotected", {}), "muted": report.status.get("muted", {})}
+    return "; ".join(f"{what}: {told[host]}" for what, told in said.items() if host in told)
 
 
 class HostConfirmFenced(Word):
@@ -97,7 +103,7 @@ class HostConfirmFenced(Word):
 class HostRelease(Word):
     """Let a host that failed take instances again, once it is repaired and back.
 
-    Also: believe its power device again after that lied, and take our marks off a host whose incident the journal lost.
+    Also: take our marks off a host whose incident the journal lost.
     """
 
     example = "  hanode host release compute7 --reason 'memory replaced, burn-in passed'"

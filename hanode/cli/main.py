@@ -58,6 +58,8 @@ COMMANDS: Mapping[str, type[Command]] = {
     "journal import": journal.JournalImport,
     "fence check": fence.FenceCheck,
     "notify test": notify.NotifyTest,
+    "fence adopt": fence.FenceAdopt,
+    "fence mute": fence.FenceMute,
     "run": run.Run,
     "simulate": simulate.Simulate,
     "demo": demo.Demo,

@@ -29,6 +29,8 @@ def numbers(status: Mapping[str, Any]) -> Mapping[str, metrics.Values]:
         "hanode_hosts_protected": {"": len(protected)},
         "hanode_hosts_unprotected": {"": len(hosts) - len(protected)},
         "hanode_hosts_without_device": {"": sum(not host["fenceable"] for host in protected)},
+        "hanode_hosts_unfenceable": {"": len(set(status.get("unprotected", {})) - set(status.get("muted", {})))},
+        "hanode_hosts_unchecked": {"": status.get("unchecked", 0)},
         "hanode_devices_quarantined": {"": len(status.get("quarantined", {}))},
         "hanode_holds": {hold["name"]: 1 for hold in status.get("holds", [])},
         "hanode_incidents": _counted((state for state in HostState if state is not HostState.WATCHED), (host["state"] for host in hosts)),

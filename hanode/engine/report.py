@@ -53,7 +53,8 @@ class Report:
         if self.needs_operator or self.lost:
             return Severity.CRITICAL
         overdue = any(work.is_overdue for work in self.maintenance)
-        return Severity.ATTENTION if self.unwell or self.records.hosts or self.holds or overdue else Severity.OK
+        noted = self.unwell or self.records.hosts or self.holds or self.quarantined or self.unprotected or overdue
+        return Severity.ATTENTION if noted else Severity.OK
 
     @property
     def hosts(self) -> Mapping[str, Mapping[str, Any]]:
@@ -78,6 +79,17 @@ class Report:
         return sorted(name for name, host in self.hosts.items() if host.get("verdict") not in WELL)
 
     @property
+    def quarantined(self) -> Mapping[str, str]:
+        """Hosts whose power device is not believed, and why."""
+        return dict(self.status.get("quarantined", {}))
+
+    @property
+    def unprotected(self) -> Mapping[str, str]:
+        """Hosts that could not be fenced if they failed now, and why; those aside of which nobody wants to hear it."""
+        muted = self.status.get("muted", {})
+        return {host: why for host, why in self.status.get("unprotected", {}).items() if host not in {*muted, *self.quarantined}}
+
+    @property
     def lost(self) -> list[str]:
         """Instances that hanode cannot help any more."""
         return sorted(f"{i.name} ({i.instance_id})" for r in self.records.hosts.values() for i in r.instances.values()
@@ -89,8 +101,8 @@ class Report:
             return ["No leader has ever published its status: hanode does not run yet, or not with this journal and cluster_id."]
         if self.stale:
             return [self._nobody(), f"Last known: {self._down()}", *self._incidents()]
-        return [self._armed(), self._down(), self._leader(), *self._held(), *map(work_sentence, self.maintenance), *self._incidents(),
-                *self._type()]
+        return [self._armed(), self._down(), self._leader(), *self._held(), *self._devices(), *map(work_sentence, self.maintenance),
+                *self._incidents(), *self._type()]
 
     def _until(self) -> str | None:
         """When another may take over, unless the office is renewed before."""
@@ -125,6 +137,13 @@ class Report:
     def _held(self) -> list[str]:
         return [f"Nobody is fenced now, {h.get('name')}: {h.get('reason')}. Ends: {h.get('ends')}." for h in self.holds]
 
+    def _devices(self) -> list[str]:
+        """Who would not be fenced, should it fail now."""
+        told = [f"The power device of {host} is not believed: {why}." for host, why in self.quarantined.items()]
+        if self.unprotected:
+            told.append(f"Unprotected, for fencing would fail: {few([f'{host} ({why})' for host, why in self.unprotected.items()])}.")
+        return told + [f"{host}: {words}." for host, words in self.status.get("muted", {}).items()]
+
     def _incidents(self) -> list[str]:
         return [f"{r.host}: {r.state}, {HOST_SENTENCES[r.state]}. {progress(r)}" for r in records_in_order(self.records)]
 
@@ -144,6 +163,9 @@ class Report:
         typed += [f"hanode host maintenance {work.host} --end      (or again with --for)" for work in self.maintenance if work.is_overdue]
         held = [name for name in self.unwell if self.hosts[name].get("verdict") == Verdict.HELD]
         typed += [f"hanode brake release {name}      (only if it really failed)" for name in held[:LISTED]]
+        typed += [f"hanode fence adopt {host}      (only after you saw that the device is its own)" for host in self.quarantined]
+        if self.unprotected:
+            typed.append(f"hanode fence check {' '.join(list(self.unprotected)[:LISTED])}      (and mend what it says)")
         return [f"You must act: {line}" for line in typed] or ["You need not type anything."]
 
     def fields(self) -> dict[str, Any]:
@@ -164,6 +186,8 @@ class Report:
             "exempt": sorted(self.status.get("exempt", {})),
             "holds": [str(h.get("name")) for h in self.holds],
             "needs_operator": self.needs_operator,
+            "quarantined": sorted(self.quarantined),
+            "unprotected": sorted(self.unprotected),
             "incidents": [f"{r.incident} {r.state}" for r in records_in_order(self.records)],
             "maintenance": [work_sentence(work) for work in self.maintenance],
             "lost_instances": self.lost,

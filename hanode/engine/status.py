@@ -14,7 +14,7 @@ from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
 from hanode.core.policy import Policy
-from hanode.core.records import HostRecovery
+from hanode.core.records import HostRecovery, Roster
 from hanode.core.signals import probe_key
 from hanode.engine.ledger import Guard
 from hanode.engine.reasons import SKIPPED, WAITING, reason_class
@@ -26,7 +26,7 @@ NOT_DOWN = frozenset({InstanceState.VERIFIED, InstanceState.RETURNED, InstanceSt
 def published(
     decisions: Decisions,
     records: Mapping[str, HostRecovery],
-    quarantined: Mapping[str, str],
+    roster: Roster,
     fleet: Fleet | None,
     policy: Policy,
     guard: Guard,
@@ -41,7 +41,10 @@ def published(
         "hosts": {name: _host(name, decisions, records, hosts, policy) for name in sorted({*hosts, *records})},
         "exempt": {name: j.reason for name, j in decisions.verdicts.items() if j.verdict is Verdict.EXEMPT},
         "needs_operator": sorted(name for name, r in records.items() if r.state is HostState.NEEDS_OPERATOR),
-        "quarantined": dict(quarantined),
+        "quarantined": dict(roster.quarantined),
+        "unprotected": dict(decisions.readiness.unprotected),
+        "muted": {host: mute.words for host, mute in roster.muted.items()},
+        "unchecked": decisions.readiness.unchecked,
         "instances": dict(sorted(Counter(str(i.state) for r in records.values() for i in r.instances.values()).items())),
         "down": _down(records),
         "waiting": _reasons(records, InstanceState.WAITING, WAITING),

@@ -6,7 +6,7 @@ Crash-only: whatever goes wrong in a tick is dropped, and the next one begins fr
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hanode import metrics
@@ -111,6 +111,7 @@ class Engine:
         for outcome in fresh:
             self._narrator.outcome(outcome)
         term.outcomes += fresh
+        self._fencer.expect(book.records.roster.identities)
         snapshot = self._snapshot(term, book)
         now = self._clock.now()
         if term.decided is not None and term.decided.stands(snapshot, book, now.s):
@@ -146,8 +147,7 @@ class Engine:
     def _commit(self, term: Term, decisions: Decisions, before: Records, now: Moment) -> None:
         records = _after(before, decisions)
         fleet = term.observer.fleet()
-        quarantined = (decisions.roster or before.roster).quarantined
-        status = published(decisions, records, quarantined, fleet, self._policy, term.guard, self._node, now)
+        status = published(decisions, records, decisions.roster or before.roster, fleet, self._policy, term.guard, self._node, now)
         news = self._news(term, status, now)
         self.status, self.summary = status, summary(status, records)
         if news is None and not (decisions.writes or decisions.closes or decisions.forgets or decisions.roster or decisions.answers):
@@ -200,10 +200,11 @@ class Engine:
         self._stand_by("resigned")
 
     def reload(self, policy: Policy) -> None:
-        """Judge by this from the next tick on."""
+        """Judge by this from the next tick on. What is known of power devices rests on the old descriptions, and is forgotten."""
         self._policy = policy
         if self._term is not None:
             self._term.decided = None
+            self._term.timers = replace(self._term.timers, checks={})
 
 
 def _after(before: Records, decisions: Decisions) -> dict[str, HostRecovery]:
@@ -217,4 +218,5 @@ def _facts(status: Mapping[str, Any]) -> Mapping[str, Any]:
     if not status:
         return status
     unwell = {name: {**host, "evidence": "", "reason": ""} for name, host in status["hosts"].items() if "evidence" in host}
-    return {**status, "updated_at": "", "leader": status["leader"]["owner"], "hosts": {**status["hosts"], **unwell}}
+    unsteady = {"updated_at": "", "unchecked": 0, "unprotected": sorted(status["unprotected"]), "leader": status["leader"]["owner"]}
+    return {**status, **unsteady, "hosts": {**status["hosts"], **unwell}}

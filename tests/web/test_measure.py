@@ -16,7 +16,7 @@ from hanode.core.facts import Fleet
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
 from hanode.core.policy import Policy
-from hanode.core.records import HostRecovery
+from hanode.core.records import HostRecovery, Roster
 from hanode.engine.ledger import Guard
 from hanode.engine.measure import numbers
 from hanode.engine.phases import Lasted, Phases
@@ -110,7 +110,8 @@ def leader_of(*records: HostRecovery) -> dict[str, metrics.Values]:
     table = {record.host: record for record in records}
     verdicts = {host: Judgement(Verdict.FAILED, "silent") for host in table} | {"cn9": Judgement(Verdict.EXEMPT, "drained")}
     decisions, policy = Decisions(Timers(0.0), verdicts=verdicts), Policy(fenceable=frozenset({"cn3"}))
-    return dict(numbers(published(decisions, table, {"cn2": "lied"}, Fleet({}, ()), policy, Guard(1, "me", 1), "n1", at(130))))
+    roster = Roster(quarantined={"cn2": "lied"})
+    return dict(numbers(published(decisions, table, roster, Fleet({}, ()), policy, Guard(1, "me", 1), "n1", at(130))))
 
 
 def test_instances_are_down_from_the_failure_until_they_run() -> None:
