@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from hanode.adapters.fencing.settings import CommandSettings
+from hanode.adapters.fencing.settings import CommandSettings, RedfishSettings
+from hanode.adapters.journal.sqlite import SqliteJournal
 from hanode.cli.main import main
-from tests.contract.bmcs import password_file
+from hanode.core.records import Roster
+from hanode.engine.codec import Epoch, Renewal
+from hanode.engine.ledger import Ledger
+from tests.contract.bmcs import STRANGER, RedfishBmc, password_file
 from tests.contract.programs import ScriptedCommand
+
+NOW = "2026-03-09T03:00:00Z"
 
 
 @pytest.fixture
@@ -90,6 +97,78 @@ def test_a_host_that_is_switched_off_by_hand_is_shown_with_its_instruction(progr
     code, rows = check(written(program, [], cn7={"driver": "manual", "instruction": "pull the plug"}))
     assert code == 0
     assert "pull the plug" in rows[0]["warning"]
+
+
+def met(conf: Path, roster: Roster) -> None:
+    """What a leader has remembered of the devices."""
+    ledger = Ledger(SqliteJournal(conf.parent / "journal", "default"), "the cloud")
+    epoch, renewal = Epoch(1, "me", "controller1", NOW), Renewal(1, "me", 0, NOW, 15.0)
+    guard = ledger.take_office(ledger.read_standing(), epoch, renewal)
+    assert guard is not None
+    ledger.load()
+    ledger.commit(guard, roster=roster)
+
+
+def of_a_bmc(bmc: RedfishBmc, directory: Path) -> Path:
+    assert isinstance(bmc.settings, RedfishSettings)
+    secret = password_file(directory)
+    device = {"driver": "redfish", "url": bmc.settings.url, "system": bmc.settings.system, "username": "hanode",
+              "password_file": str(secret.file), "timeout_s": 5}
+    fencing = directory / "fencing.yaml"
+    fencing.write_text(yaml.safe_dump({"hosts": {"cn1": device}}))
+    fencing.chmod(0o600)
+    conf = directory / "hanode.conf"
+    conf.write_text(f"[fencing]\nconfig_file = {fencing}\nconfig_dir = {directory}/none\n[journal]\nurl = sqlite:///{directory}/journal\n")
+    return conf
+
+
+@pytest.fixture
+def bmc(tmp_path: Path) -> Iterator[RedfishBmc]:
+    made = RedfishBmc(tmp_path)
+    yield made
+    made.stop()
+
+
+def test_another_machine_than_at_first_contact_is_found(bmc: RedfishBmc, tmp_path: Path) -> None:
+    """A board was replaced, or the address is another's: it would be refused in the night it is needed."""
+    conf = of_a_bmc(bmc, tmp_path)
+    met(conf, Roster(identities={"cn1": {bmc.settings.device: f"uuid {bmc.uuid}"}}))
+    code, (row,) = check(conf)
+    assert (code, row["result"], row["identity"]) == (0, "ok", f"uuid {bmc.uuid}")
+    bmc.uuid = STRANGER
+    code, (row,) = check(conf)
+    assert code == 1 and "another device than at first contact" in row["result"] and row["identity"] == f"uuid {STRANGER}"
+
+
+def test_a_device_that_is_not_believed_would_fail(bmc: RedfishBmc, tmp_path: Path) -> None:
+    """It answers, and its answer does not count."""
+    conf = of_a_bmc(bmc, tmp_path)
+    met(conf, Roster(quarantined={"cn1": "it read off beside a heartbeat"}))
+    code, (row,) = check(conf)
+    assert (code, row["power"], row["result"]) == (1, "on", "not believed: it read off beside a heartbeat")
+
+
+def test_a_wrong_password_is_told_from_a_dead_device(bmc: RedfishBmc, tmp_path: Path) -> None:
+    """Their remedies lie far apart."""
+    conf = of_a_bmc(bmc, tmp_path)
+    bmc.change_password("another")
+    code, (row,) = check(conf)
+    assert code == 1 and "refused user hanode (401)" in row["result"]
+
+
+def test_a_device_that_never_answers_costs_no_more_than_its_time(bmc: RedfishBmc, tmp_path: Path) -> None:
+    """It is given up by its own timeout_s, and told as such."""
+    conf = of_a_bmc(bmc, tmp_path)
+    bmc.hangs = {"GET"}
+    code, (row,) = check(conf)
+    assert code == 1 and "no order was sent" in row["result"]
+
+
+def test_without_a_journal_devices_are_tried_all_the_same(program: ScriptedCommand, capsys: pytest.CaptureFixture[str]) -> None:
+    """A sick etcd is when one wants to know that fencing works; only identities are then not compared."""
+    code, (row,) = check(written(program, ["cn1"]))
+    assert (code, row["result"]) == (0, "ok")
+    assert "identities are not compared with those of first contact" in capsys.readouterr().err
 
 
 def test_a_wrong_fencing_file_ends_with_2(program: ScriptedCommand, capsys: pytest.CaptureFixture[str]) -> None:

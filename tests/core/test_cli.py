@@ -62,9 +62,12 @@ def test_a_status_that_nobody_renews_is_shown_as_old(hanode: Terminal, leader: L
 @pytest.mark.parametrize(("status", "records", "renewed_at", "code", "word"), [
     (told(), [], NOW, 0, "OK"),
     (told(compute7={"verdict": "SUSPECT", "reason": "silent"}), [], NOW, 1, "ATTENTION"),
+    ({**told(), "unprotected": {"compute1": "no answer"}}, [], NOW, 1, "ATTENTION"),
+    ({**told(), "unprotected": {"compute1": "no answer"}, "muted": {"compute1": "muted by bob"}}, [], NOW, 0, "OK"),
+    ({**told(), "quarantined": {"compute1": "it lied"}}, [], NOW, 1, "ATTENTION"),
     (told(compute7=WAITS), [DEAD], NOW, 2, "CRITICAL"),
     (told(), [], LONG_AGO, 3, "UNKNOWN"),
-], ids=["well", "suspect", "waits for a person", "nobody leads"])
+], ids=["well", "suspect", "unprotected", "muted", "quarantined", "waits for a person", "nobody leads"])
 def test_check_exits_with_the_severity(hanode: Terminal, leader: Leader, status: dict[str, Any], records: list[HostRecovery],
                                        renewed_at: str, code: int, word: str) -> None:
     """The convention of every monitoring system: 0 ok, 1 warning, 2 critical, 3 unknown."""
@@ -87,6 +90,18 @@ def test_programs_get_the_same_as_json(hanode: Terminal, leader: Leader) -> None
     read = json.loads(hanode("status -f json")[1])
     assert (read["mode"], read["leader"], read["needs_operator"]) == ("act", "controller1", ["compute7"])
     assert read["cloud"] == "http://keystone/v3 one"
+
+
+def test_whose_fencing_would_fail_is_told_with_what_to_type(hanode: Terminal, leader: Leader) -> None:
+    """The failure that nobody notices before the night it is needed."""
+    devices = {"unprotected": {"compute1": "no answer"}, "quarantined": {"compute2": "it read off"}, "muted": {"compute3": "muted by bob"}}
+    leader.leads({**told(compute2=WAITS | {"state": "WATCHED"}), **devices})
+    shown = hanode("status")[1]
+    assert "Unprotected, for fencing would fail: compute1 (no answer)." in shown
+    assert "You must act: hanode fence check compute1" in shown
+    assert "You must act: hanode fence adopt compute2" in shown
+    assert "compute3: muted by bob" in shown
+    assert "would fail: no answer" in hanode("host show compute1")[1]
 
 
 # --------------------------------------------------------------------------- what is wrong outside
@@ -240,6 +255,8 @@ def test_an_unanswered_word_is_not_called_done(hanode: Terminal, leader: Leader,
     ("incident abandon compute7-1", "abandon", ""),
     ("incident retry compute7 i-1", "retry", "i-1"),
     ("brake release compute7", "release-hold", ""),
+    ("fence adopt compute7", "fence-adopt", ""),
+    ("fence mute compute7 --for 2h", "fence-mute", ""),
 ])
 def test_every_word_reaches_the_leader_with_who_and_why(
     hanode: Terminal, leader: Leader, answering: Callable[[bool, str], None], line: str, verb: str, instance: str
