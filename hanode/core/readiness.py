@@ -189,8 +189,10 @@ def _run_mutes(draft: Draft) -> None:
             del muted[host]
             draft.end_wait(f"mute/{host}")
             draft.note(Level.INFO, "mute", host, f"is not muted any more ({told.words})")
-        elif passed_s >= LEFT_WRITTEN_S:
+            continue
+        if passed_s >= LEFT_WRITTEN_S:
             muted[host] = replace(told, left_s=told.left_s - passed_s)
             draft.restart_wait(f"mute/{host}")
+        draft.wake(draft.now.s + told.left_s - passed_s)
     if muted != draft.roster.muted:
         draft.roster = replace(draft.roster, muted=muted)
