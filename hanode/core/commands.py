@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hanode.core import maintenance
-from hanode.core.decisions import ABANDONED, HoldKind
+from hanode.core.decisions import ABANDONED, HoldKind, Level
 from hanode.core.draft import Draft
 from hanode.core.fence import confirm
 from hanode.core.judge import Evidence
@@ -20,30 +20,43 @@ from hanode.core.records import HostRecovery
 
 Answered = tuple[bool, str]
 
-TOO_OLD: Answered = (False, "it was given too long ago; give it again if you still mean it")
-
-
 def obey_for_all(draft: Draft) -> None:
     """What concerns no single host is obeyed first, and also while nobody can look at Nova."""
     for command in sorted(draft.snapshot.commands, key=lambda c: c.command_id):
-        verb = CLOUD_VERBS.get(command.verb)
+        _compare_clocks(draft, command)
+        verb, expired = CLOUD_VERBS.get(command.verb), _expired(draft, command)
         if verb is not None:
-            draft.answer(command, *(TOO_OLD if command.command_id in draft.snapshot.expired else verb(draft, command)))
+            draft.answer(command, *((False, expired) if expired else verb(draft, command)))
 
 
 def obey(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     for command in sorted(draft.snapshot.commands, key=lambda c: c.command_id):
         if command.verb in CLOUD_VERBS:
             continue
-        if draft.fleet is None and command.command_id not in draft.snapshot.expired:
+        if draft.fleet is None and not _expired(draft, command):
             continue  # nobody could look yet: it is judged by the first look at Nova, or it expires
         accepted, text = _answer(draft, command, evidence.get(command.host))
         draft.answer(command, accepted, text)
 
 
+def _expired(draft: Draft, command: Command) -> str:
+    age = draft.snapshot.ages.get(command.command_id)
+    return age.expired if age else ""
+
+
+def _compare_clocks(draft: Draft, command: Command) -> None:
+    """A command that is certainly fresh and carries another time: what people read of this controller, or of theirs, is wrong."""
+    age = draft.snapshot.ages.get(command.command_id)
+    if age and age.clocks_apart_s:
+        far = f"{abs(age.clocks_apart_s):.0f} s {'behind' if age.clocks_apart_s > 0 else 'ahead of'}"
+        text = f"the clock where {command.who} typed `{command.verb}` is {far} the leader's: one of the two is wrong, mend its NTP"
+        draft.note_once(Level.ALARM, "clocks", "", text)
+
+
 def _answer(draft: Draft, command: Command, e: Evidence | None) -> Answered:
-    if command.command_id in draft.snapshot.expired:
-        return TOO_OLD
+    expired = _expired(draft, command)
+    if expired:
+        return False, expired
     verb = VERBS.get(command.verb)
     if verb is None:
         return False, f"this version knows no command {command.verb!r}"

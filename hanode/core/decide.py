@@ -17,7 +17,7 @@ from hanode.core.evacuate import evacuating, room_now, watch_instances
 from hanode.core.facts import Host, Power
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.home import back_from_suspicion, releasing
-from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, judge
+from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, is_set_aside, judge
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
 from hanode.core.maintenance import maintain
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
@@ -191,6 +191,10 @@ def _suspected(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     verdict = verdict_of(draft, record.host)
     if verdict is Verdict.HEALTHY:
         back_from_suspicion(draft, record)
+    elif verdict is Verdict.EXEMPT and is_set_aside(e):
+        # An administrator looks after the host; what ran on it is promised to come back all the same (S8).
+        if e.beats and not e.host.service.forced_down:
+            back_from_suspicion(draft, record)
     elif verdict is Verdict.EXEMPT and not e.empty:
         draft.forget(record)
     else:

@@ -10,10 +10,11 @@ from typing import cast
 from hanode.core.decisions import Level
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
 from hanode.core.facts import Host, Migration, Power, Resources, Unknown
-from hanode.core.fence import fence_again, mark, signs_of_life
+from hanode.core.fence import PERSONS_DOUBT, fence_again, mark, signs_of_life
 from hanode.core.fence import read_table as reread
 from hanode.core.follow import SLOW_S, become, evacuate_action, follow, is_ready, proven_off
 from hanode.core.judge import Evidence
+from hanode.core.latecomers import look_back
 from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind, Call, WantKind
 from hanode.core.order import restart_order
@@ -32,8 +33,7 @@ def evacuating(draft: Draft, record: HostRecovery, e: Evidence, room: Room | Non
         return
     if sign:
         by_person = record.proof is not None and record.proof.kind is ProofKind.PERSON
-        doubt = ": only a person said that it was dead; if nobody has restarted it since, its guests run twice: switch it off NOW"
-        level, more = (Level.ALARM, doubt) if by_person else (Level.WARNING, "")
+        level, more = (Level.ALARM, PERSONS_DOUBT) if by_person else (Level.WARNING, "")
         draft.note(level, "back", record.host, f"is back ({sign}) and nothing from it is in flight{more}", record.incident)
         draft.save(replace(record, state=HostState.RELEASING, reason=f"is back: {sign}"))
         return
@@ -78,7 +78,7 @@ def watch_instances(draft: Draft, record: HostRecovery, e: Evidence | None) -> H
         draft.keep_waits(record.incident)
         return draft.save(record)
     known = {**_evacuated_before(seen), **record.instances}
-    return draft.save(replace(record, instances={key: follow(seen, entry) for key, entry in sorted(known.items())}))
+    return draft.save(replace(record, instances={key: look_back(seen, follow(seen, entry)) for key, entry in sorted(known.items())}))
 
 
 def _left(draft: Draft, record: HostRecovery, entry: InstanceRecovery) -> bool:

@@ -12,11 +12,13 @@ from hanode.core import accounts, levels
 from hanode.core.decisions import OBSERVED, Level, Verdict
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
 from hanode.core.facts import Host, Power
-from hanode.core.judge import AGENT_DOWN_MARK, Evidence
+from hanode.core.judge import AGENT_DOWN_MARK, Evidence, is_set_aside
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
 from hanode.core.policy import MARKER, FencePlan, Policy
 from hanode.core.records import HostRecovery, InstanceRecovery, Proof, ProofKind
+
+PERSONS_DOUBT = ": only a person said that it was dead; if nobody has restarted it since, its guests run twice: switch it off NOW"
 
 ALIVE = frozenset({Verdict.HEALTHY, Verdict.AGENT_DOWN, Verdict.PARTITIONED})
 
@@ -89,6 +91,7 @@ def prepare(draft: Draft, host: Host) -> None:
 def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     verdict = verdict_of(draft, record.host)
     prepare(draft, e.host)
+    record = _learn_of_off(draft, record)
     told = bool(record.fenced_at)  # from then on a write of ours to its service may be on its way, whatever Nova shows
     if record.observe_only and draft.may_write(record.host):
         # Armed since: from here on it is an incident like any other, judged and braked anew before anything is done.
@@ -96,8 +99,12 @@ def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     elif _shows_life(verdict, e) and not record.is_open:
         _lives(draft, record, e)
     elif verdict is Verdict.EXEMPT and not record.off_may_have_reached and not record.is_open and not told:
-        draft.note(Level.WARNING, "exempt", record.host, f"is left alone: {draft.verdicts[record.host].reason}", record.incident)
-        draft.close(record, f"exempt before any power-off: {draft.verdicts[record.host].reason}")
+        reason = draft.verdicts[record.host].reason
+        draft.note(Level.WARNING, "exempt", record.host, f"is left alone: {reason}", record.incident)
+        if is_set_aside(e) and not record.observe_only:
+            _look_after(draft, record, f"exempt before any power-off: {reason}")
+        else:
+            draft.close(record, f"exempt before any power-off: {reason}")
     elif record.observe_only:
         _observe(draft, record, e)
     elif draft.policy.mode_of(e.host) == "approve" and not record.approved:
@@ -213,6 +220,18 @@ def _try_text(action: Action, plan: FencePlan) -> str:
     return f"power-off, attempt {action.attempt}" + (f" at level {action.level}" if len(plan.levels) > 1 else "")
 
 
+def _learn_of_off(draft: Draft, record: HostRecovery) -> HostRecovery:
+    """What became of the newest off, whatever else is so now: one that certainly reached no device binds nobody."""
+    plan = draft.policy.plan_of(record.host)
+    outcome = draft.outcome(_off_action(record, plan).action_id) if record.offs and plan.levels else None
+    if outcome is None or record.offs[-1] == outcome.result:
+        return record
+    said = f"{_try_text(outcome.action, plan)}: {outcome.result}{f' ({outcome.detail})' if outcome.detail else ''}"
+    draft.note(Level.WARNING, "power-off", record.host, said, record.incident)
+    offs = (*record.offs[:-1], outcome.result)
+    return draft.save(replace(record, offs=offs, reason=f"power-off {outcome.result}: {outcome.detail}"))
+
+
 def _follow_off(draft: Draft, record: HostRecovery, plan: FencePlan) -> None:
     action = _off_action(record, plan)
     sent, outcome = f"sent/{action.action_id}", draft.outcome(action.action_id)
@@ -226,12 +245,6 @@ def _follow_off(draft: Draft, record: HostRecovery, plan: FencePlan) -> None:
         else:
             draft.since(sent)
         return
-    if record.offs[-1] != outcome.result:
-        record = draft.save(
-            replace(record, offs=(*record.offs[:-1], outcome.result), reason=f"power-off {outcome.result}: {outcome.detail}")
-        )
-        said = f"{_try_text(outcome.action, plan)}: {outcome.result}{f' ({outcome.detail})' if outcome.detail else ''}"
-        draft.note(Level.WARNING, "power-off", record.host, said, record.incident)
     if not draft.waited(sent, _patience_s(draft.policy, outcome, levels.another_is_next(plan, record))):
         return
     if levels.is_exhausted(plan, record, draft.policy.fence_attempts):
@@ -306,8 +319,8 @@ def signs_of_life(draft: Draft, record: HostRecovery, e: Evidence | None) -> str
 
 def fence_again(draft: Draft, record: HostRecovery, sign: str) -> None:
     """The source lives while evacuations from it are open: shoot it again, or ask the person who said that it was dead."""
-    draft.note(Level.ALARM, "source-alive", record.host, f"was proven dead, but {sign}", record.incident)
     by_person = record.proof is not None and record.proof.kind is ProofKind.PERSON
+    draft.note(Level.ALARM, "source-alive", record.host, f"was proven dead, but {sign}{PERSONS_DOUBT if by_person else ''}", record.incident)
     state = HostState.NEEDS_OPERATOR if by_person else HostState.FENCING
     draft.save(replace(record, state=state, reason=f"shows life: {sign}", proof=None, **new_round(record)))
 

@@ -263,7 +263,8 @@ def _failed(v: View, entry: InstanceRecovery, migration: Migration) -> InstanceR
 
 def _stuck(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     records = v.evacuations(entry.instance_id)
-    arrived = any(m.status in {"done", "completed"} and m.target == now.host for m in records)
+    # Without a target it had arrived already, and only its state was wrong: no record says more than that.
+    arrived = not entry.target or any(m.status in {"done", "completed"} and m.target == now.host for m in records)
     if arrived and now.host != v.record.host and not now.task_state:
         return _out_of_it(v, entry, now)  # by an older record, while the newer one stays accepted for ever (2.2 XB)
     dead = [m.target for m in records if m.is_open and proven_off(v, m.target)]

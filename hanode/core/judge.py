@@ -7,7 +7,7 @@ before what allows it, and only the last two rules say FAILED.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hanode.core.decisions import PROOF_FREES, Beat, Judgement, Trace, Verdict
 from hanode.core.facts import Host, Power
@@ -136,6 +136,12 @@ def exemption(e: Evidence) -> str | None:
     if e.empty and not e.lives:
         return f"no instance on it that we would recover{_skipped(e)}"
     return None
+
+
+def is_set_aside(e: Evidence) -> bool:
+    """Exempt for nothing but an administrator's mark in Nova, which he will take off again: still a host of ours."""
+    bare = replace(e.host.service, status="enabled", disabled_reason="", forced_down=False)
+    return exemption(replace(e, host=replace(e.host, service=bare))) is None
 
 
 def _skipped(e: Evidence) -> str:

@@ -121,7 +121,6 @@ HOST_STEPS: Mapping[HostState, Mapping[HostState, str]] = {
     },
     _H.RELEASING: {
         _H.WATCHED: "cleared, enabled, guests at home run",
-        _H.SUSPECT: "fell silent again before it was released",
         _H.FENCING: "failed again before it was released",
     },
 }
@@ -135,11 +134,9 @@ INSTANCE_STEPS: Mapping[InstanceState, Mapping[InstanceState, str]] = {
         _I.SKIPPED: "policy or its Nova state forbids an evacuation",
         _I.RETURNED: "runs at home again",
         _I.GONE: "deleted",
-        _I.FAILED: "refused for good",
         _I.STUCK: "its migration never ends",
     },
     _I.WAITING: {
-        _I.PENDING: "something changed: try again",
         _I.REQUESTED: "a target was chosen and the intent written",
         _I.UNDERWAY: "an evacuation that is not ours is running: followed",
         _I.MOVED: "somebody moved it",
@@ -154,7 +151,6 @@ INSTANCE_STEPS: Mapping[InstanceState, Mapping[InstanceState, str]] = {
         _I.PENDING: "certainly not posted, or settled without any record: same target again",
         _I.FAILED: "Nova refused it, and every attempt is spent",
         _I.STUCK: "past the hard deadline",
-        _I.RETURNED: "runs at home again and was certainly never posted",
         _I.GONE: "deleted",
     },
     _I.UNDERWAY: {
@@ -162,7 +158,6 @@ INSTANCE_STEPS: Mapping[InstanceState, Mapping[InstanceState, str]] = {
         _I.PENDING: "the record failed and the task ended: try again",
         _I.FAILED: "the record failed, and every attempt is spent",
         _I.STUCK: "past the hard deadline",
-        _I.RETURNED: "the record failed and it runs at home again",
         _I.GONE: "deleted",
     },
     _I.MOVED: {
@@ -189,7 +184,9 @@ INSTANCE_STEPS: Mapping[InstanceState, Mapping[InstanceState, str]] = {
         _I.MOVED: "somebody moved it",
         _I.GONE: "deleted",
     },
-    _I.VERIFIED: {},
+    _I.VERIFIED: {
+        _I.STUCK: "an attempt that came too late has marked it ERROR",
+    },
     _I.RETURNED: {},
     _I.GONE: {},
 }

@@ -119,6 +119,14 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Age:
+    """What the shell can tell of how old a command is."""
+
+    expired: str = ""  # why it is not obeyed any more; "" while it is valid
+    clocks_apart_s: float = 0.0  # a fresh command whose stamp says that it is so old (or, below zero, of the future)
+
+
+@dataclass(frozen=True)
 class Answer:
     """What the leader says to a command; written in the same transaction that consumes it."""
 
@@ -143,5 +151,4 @@ class Snapshot:
     outcomes: tuple[Outcome, ...] = ()
     in_flight: frozenset[str] = frozenset()  # action ids the workers still hold
     commands: tuple[Command, ...] = ()
-    expired: frozenset[str] = frozenset()  # ids of commands that were given too long ago
-    journal_is_new: bool = False  # no earlier leader has left anything in this journal
+    ages: Mapping[str, Age] = field(default_factory=dict)  # of commands, by id

@@ -87,9 +87,6 @@ class Book:
     answers: tuple[Answer, ...] = ()  # the oldest first
     epoch: Epoch | None = None
     revisions: Mapping[str, int] = field(default_factory=dict)
-    journal_is_new: bool = False
-    """No leader had ever used this journal before us. Hosts that carry our marker in Nova all the same tell of a journal
-    that was lost: they must not be acted on before an operator's word."""
 
 
 class Ledger:
@@ -99,7 +96,6 @@ class Ledger:
         self._journal = journal
         self._identity = identity
         self._history_kept = history_kept
-        self._made_meta = False
         self._texts: dict[str, str] = {}  # recoveries, roster and commands, as last read or written
         self._revisions: dict[str, int] = {}  # the same keys; missing after our own write, which tells no revision
         self._answers: list[str] = []
@@ -108,7 +104,8 @@ class Ledger:
 
     def load(self) -> Book:
         """Read everything but the history, and remember the revisions for the next commit."""
-        epoch, meta = self._one(EPOCH), self._meta()
+        epoch = self._one(EPOCH)
+        self._meta()  # raises when the journal belongs to another cloud
         entries = self._journal.read(RECOVERY)
         roster = self._one(ROSTER)
         commands = self._journal.read(COMMAND)
@@ -123,7 +120,6 @@ class Ledger:
             answers=tuple(from_entry(Answer, entry) for entry in answers),
             epoch=from_entry(Epoch, epoch) if epoch else None,
             revisions=dict(self._revisions),
-            journal_is_new=meta is None or self._made_meta,
         )
 
     def read_history(self) -> tuple[Closed, ...]:
@@ -189,7 +185,6 @@ class Ledger:
         standing = self.read_standing()
         if standing.epoch is None or standing.epoch.owner != epoch.owner:
             return None
-        self._made_meta = meta is None
         return standing.guard
 
     def renew(self, guard: Guard, seen: Standing, renewal: Renewal) -> bool:

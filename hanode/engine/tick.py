@@ -12,10 +12,10 @@ from typing import Any
 from hanode import metrics
 from hanode.core.decide import decide
 from hanode.core.decisions import Decisions, Timers
-from hanode.core.model import Moment, Outcome, Snapshot
+from hanode.core.model import Age, Moment, Outcome, Snapshot
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Records
-from hanode.engine.age import is_expired
+from hanode.engine.age import Ages
 from hanode.engine.ledger import Book, Guard, Ledger
 from hanode.engine.narrate import Narrator, narrate
 from hanode.engine.observe import Observer
@@ -39,6 +39,7 @@ class Term:
         self.status: tuple[Mapping[str, Any], float] = ({}, float("-inf"))  # what was last published, and when
         self.decided: Decided | None = None
         self.phases = Phases()
+        self.ages = Ages()
 
 
 @dataclass(frozen=True)
@@ -106,13 +107,15 @@ class Engine:
         return max(0.0, min(wake_s - self._clock.now().s, renew_s))
 
     def _lead(self, term: Term) -> float:
+        looked = self._clock.now()
         book = self._ledger.load()
+        ages = term.ages.look(book.commands, looked)
         fresh = term.workers.outcomes()
         for outcome in fresh:
             self._narrator.outcome(outcome)
         term.outcomes += fresh
         self._fencer.expect(book.records.roster.identities)
-        snapshot = self._snapshot(term, book)
+        snapshot = self._snapshot(term, book, ages)
         now = self._clock.now()
         if term.decided is not None and term.decided.stands(snapshot, book, now.s):
             return self._wait(term, term.decided.decisions)
@@ -133,15 +136,13 @@ class Engine:
         """Begin the reads that are due; when the next tick is."""
         return min(decisions.wake_s, term.observer.want(decisions.wants, self._clock.now().s))
 
-    def _snapshot(self, term: Term, book: Book) -> Snapshot:
-        now = self._clock.now()
+    def _snapshot(self, term: Term, book: Book, ages: Mapping[str, Age]) -> Snapshot:
         return Snapshot(
             readings=term.observer.readings(),
             outcomes=term.outcomes,
             in_flight=term.workers.in_flight(),
             commands=book.commands,
-            expired=frozenset(c.command_id for c in book.commands if is_expired(c, now)),
-            journal_is_new=book.journal_is_new,
+            ages=ages,
         )
 
     def _commit(self, term: Term, decisions: Decisions, before: Records, now: Moment) -> None:

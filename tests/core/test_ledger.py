@@ -42,19 +42,11 @@ def guard(ledger: Ledger) -> Guard:
 # --------------------------------------------------------------------------- reading
 
 
-def test_an_empty_journal_is_new(ledger: Ledger) -> None:
-    """So that hosts with our marker in Nova are known to come from a journal that was lost."""
+def test_an_empty_journal_holds_nothing(ledger: Ledger) -> None:
+    """Nobody has led yet, or somebody has wiped it: hosts with our marker in Nova are then told by having no record."""
     book = ledger.load()
-    assert book.journal_is_new
     assert book.records.hosts == {}
     assert book.epoch is None
-
-
-def test_it_stays_new_for_the_leader_that_found_it_empty(ledger: Ledger, space: Space) -> None:
-    """Taking office writes to it; that must not hide that it was empty. A later leader finds it used."""
-    take_office(ledger)
-    assert ledger.load().journal_is_new
-    assert not Ledger(MemoryJournal(space), CLOUD).load().journal_is_new
 
 
 def test_the_journal_of_another_cloud_is_refused(ledger: Ledger, guard: Guard, space: Space) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from hanode.core.decide import decide
 from hanode.core.decisions import Decisions, Timers
-from hanode.core.model import Command, Moment, Snapshot
+from hanode.core.model import Age, Command, Moment, Snapshot
 from hanode.core.records import Records, Roster
 from hanode.engine import codec
 from tests.core.facts import POLICY
@@ -46,7 +46,7 @@ def test_a_pause_that_does_not_end_by_itself_is_refused(for_s: float) -> None:
 
 def test_a_command_that_is_too_old_pauses_nothing() -> None:
     """Somebody has long resumed, or never wanted it any more."""
-    made = tick(0.0, Roster(), commands=(told("pause", FOR_S),), expired=frozenset({"c1"}))
+    made = tick(0.0, Roster(), commands=(told("pause", FOR_S),), ages={"c1": Age(expired="it was given too long ago")})
     assert not made.answers[0].accepted and made.roster is None
 
 
