@@ -195,7 +195,19 @@ PROTECTION = (
         cfg.StrOpt("release", default="operator", mutable=True,
                    choices=[("operator", "a recovered host takes instances again after `hanode host release`"),
                             ("auto", "a recovered host takes instances again by itself")],
-                   help="Who lets a host that failed back in. `auto` lets a host that fails every hour fail again every hour."),
+                   help="Who lets a host that failed back in. `auto` takes it back once its evacuation records are finished and it has "
+                   "reported for healthy_s; a host that fails again and again (flap_incidents) waits for an operator all the same."),
+        seconds("healthy_s", 120.0, 0.0, 86400.0,
+                "With `release = auto` a host is taken back after so long of fresh heartbeats. Shorter: a host that dies under its "
+                "first load takes instances before it does."),
+        count("flap_incidents", 3, 1000, "A host that was powered off so often, each time within flap_window_s of the time before, is "
+              "neither switched on nor taken back by itself. Higher: a host with a fault that comes and goes fails with its guests again.",
+              minimum=2),
+        seconds("flap_window_s", 86400.0, 60.0, 30 * 86400.0,
+                "See flap_incidents. After so long without a failure, or after `hanode host release`, earlier failures are forgotten."),
+        cfg.BoolOpt("power_on", default=False, mutable=True,
+                    help="Switch a host on again once each of its instances has found its end elsewhere (none may be STUCK), if its "
+                    "power device has proven it off. On: what a repairman finds is not what failed."),
     ],
 )
 
@@ -203,6 +215,10 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "mode": ("DEFAULT", "mode"),
     "mode_by_aggregate": ("protection", "mode_by_aggregate"),
     "release": ("protection", "release"),
+    "healthy_s": ("protection", "healthy_s"),
+    "flap_incidents": ("protection", "flap_incidents"),
+    "flap_window_s": ("protection", "flap_window_s"),
+    "power_on": ("protection", "power_on"),
     "recovery": ("protection", "recovery"),
     "recovery_by_aggregate": ("protection", "recovery_by_aggregate"),
     "hypervisor_kinds": ("protection", "hypervisor_kinds"),

@@ -9,6 +9,7 @@ from hanode.core import maintenance
 from hanode.core.decisions import ABANDONED, HoldKind, Level
 from hanode.core.draft import Draft
 from hanode.core.fence import confirm
+from hanode.core.flapping import forgive
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState, InstanceState, step_instance
 from hanode.core.model import Command
@@ -84,6 +85,7 @@ def _confirm_fenced(draft: Draft, command: Command, record: HostRecovery | None,
 def _release(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
     if record is not None and record.state in {HostState.FENCED, HostState.EVACUATING, HostState.RELEASING}:
         draft.save(replace(record, release_asked=True))
+        forgive(draft, command.host)
         return True, "it is taken back as soon as it reports, nothing is in flight and its evacuation records are finished"
     if record is not None:
         return False, f"it is {record.state}: there is nothing to release yet"

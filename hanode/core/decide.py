@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hanode.core import accounts
+from hanode.core import accounts, flapping, pause
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Verdict
@@ -21,7 +21,6 @@ from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, is_set_aside
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
 from hanode.core.maintenance import maintain
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
-from hanode.core.pause import run_on
 from hanode.core.policy import MARKER, Policy
 from hanode.core.quarantine import doubt_devices
 from hanode.core.readiness import read_off, watch_devices
@@ -47,7 +46,8 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     draft.verdicts = {name: judge(e) for name, e in evidence.items()}
     _know_the_living(draft, evidence)
     obey_for_all(draft)
-    run_on(draft)
+    pause.run_on(draft)
+    flapping.run_on(draft)
     draft.holds = brake(survey(draft, evidence, now.s - timers.office_since_s))
     _hold_the_silent(draft)
     obey(draft, evidence)

@@ -10,8 +10,9 @@ from typing import cast
 from hanode.core.decisions import Level
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
 from hanode.core.facts import Host, Migration, Power, Resources, Unknown
-from hanode.core.fence import PERSONS_DOUBT, fence_again, mark, signs_of_life
+from hanode.core.fence import PERSONS_DOUBT, fence_again, mark, power_on_action, signs_of_life
 from hanode.core.fence import read_table as reread
+from hanode.core.flapping import why_not_by_itself
 from hanode.core.follow import SLOW_S, become, evacuate_action, follow, is_ready, proven_off
 from hanode.core.judge import Evidence
 from hanode.core.latecomers import look_back
@@ -39,7 +40,10 @@ def evacuating(draft: Draft, record: HostRecovery, e: Evidence, room: Room | Non
         return
     if e.host.service.state is not None:  # a cell that does not answer shows nothing of what we have told it
         tell_again(draft, record, e.host)
-    record = _tell_the_end(draft, watch_instances(draft, record, e))
+    record = watch_instances(draft, record, e)
+    if _is_switched_on(draft, record):
+        return
+    record = _tell_the_end(draft, record)
     if room is not None and not sign:
         post_some(draft, record, e, room)
 
@@ -54,6 +58,22 @@ def _tell_the_end(draft: Draft, record: HostRecovery) -> HostRecovery:
     text = f"its instances are accounted for ({counted}); when it is repaired, switch it on{then}"
     draft.note_once(Level.WARNING, "accounted", record.host, text, record.incident)
     return draft.save(replace(record, reason=text))
+
+
+MAY_COME_BACK = ENDED - {InstanceState.STUCK}
+"""A STUCK instance may still have an open record: a restart of its source would act on that (S7)."""
+
+
+def _is_switched_on(draft: Draft, record: HostRecovery) -> bool:
+    """By policy, once nothing is left to do elsewhere: from here on nothing is posted from it any more."""
+    ended = all(entry.state in MAY_COME_BACK for entry in record.instances.values())
+    by_device = record.proof is not None and record.proof.kind is ProofKind.DEVICE
+    if not (draft.policy.power_on and ended and by_device) or draft.no_posts(record.host) or why_not_by_itself(draft, record.host):
+        return False
+    draft.act(power_on_action(record), draft.policy.fence_timeout_s)
+    draft.note(Level.WARNING, "power-on", record.host, "its instances are accounted for: it is switched on again", record.incident)
+    draft.save(replace(record, state=HostState.RELEASING, reason="switched on again (power_on)", powered_on=True))
+    return True
 
 
 def tell_again(draft: Draft, record: HostRecovery, host: Host) -> None:

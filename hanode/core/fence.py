@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hanode.core import accounts, levels
+from hanode.core import accounts, flapping, levels
 from hanode.core.decisions import OBSERVED, Level, Verdict
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
 from hanode.core.facts import Host, Power
@@ -123,6 +123,7 @@ def _shows_life(verdict: Verdict, e: Evidence) -> bool:
 def fenced(draft: Draft, record: HostRecovery, proof: Proof) -> HostRecovery:
     draft.note(Level.WARNING, "fenced", record.host, f"is proven dead: {proof.text}", record.incident)
     draft.restart_wait(f"proof/{record.incident}")
+    flapping.count(draft, record.host)
     reason = f"proven dead: {proof.text}"
     return draft.save(replace(record, state=HostState.FENCED, reason=reason, proof=proof, fenced_at=draft.now.at))
 
@@ -320,7 +321,8 @@ def signs_of_life(draft: Draft, record: HostRecovery, e: Evidence | None) -> str
 def fence_again(draft: Draft, record: HostRecovery, sign: str) -> None:
     """The source lives while evacuations from it are open: shoot it again, or ask the person who said that it was dead."""
     by_person = record.proof is not None and record.proof.kind is ProofKind.PERSON
-    draft.note(Level.ALARM, "source-alive", record.host, f"was proven dead, but {sign}{PERSONS_DOUBT if by_person else ''}", record.incident)
+    doubt = PERSONS_DOUBT if by_person else ""
+    draft.note(Level.ALARM, "source-alive", record.host, f"was proven dead, but {sign}{doubt}", record.incident)
     state = HostState.NEEDS_OPERATOR if by_person else HostState.FENCING
     draft.save(replace(record, state=state, reason=f"shows life: {sign}", proof=None, **new_round(record)))
 

@@ -8,8 +8,9 @@ from hanode.core.accounts import RUNNABLE, account
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import watch_instances
-from hanode.core.facts import Instance
+from hanode.core.facts import Instance, Power
 from hanode.core.fence import new_round, power_on_action
+from hanode.core.flapping import why_not_by_itself
 from hanode.core.follow import become, ran
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
@@ -124,9 +125,9 @@ def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         return
     record = watch_instances(draft, record, e)
     if not e.beats:
-        draft.power(record.host, 10.0)
+        trace = draft.power(record.host, 10.0)
         draft.note_once(Level.INFO, "release-waits", record.host, "not taken back yet: its service does not report", record.incident)
-        if record.powered_on:
+        if record.powered_on and (trace is None or trace.value != Power.ON):
             draft.act(power_on_action(record), 60.0)
         return
     waits_for = _blocked(draft, record)
@@ -159,9 +160,24 @@ def _blocked(draft: Draft, record: HostRecovery) -> str | None:
     if blocking:
         # Only a restart of nova-compute ends them; until then its next start would destroy guests that came home.
         return f"evacuation records {', '.join(blocking[:5])} are unfinished: nova-compute on it must be restarted"
-    if not record.release_asked and draft.policy.release != "auto":
+    return None if record.release_asked else _not_by_itself(draft, record)
+
+
+def _not_by_itself(draft: Draft, record: HostRecovery) -> str | None:
+    """Why it is not taken back without an operator's word. Asked only while its service reports, so the wait is of fresh heartbeats."""
+    if draft.policy.release != "auto":
         return f"waits for your word, type `hanode host release {record.host}`"
-    return None
+    flaps = why_not_by_itself(draft, record.host)
+    if flaps:
+        draft.note_once(Level.ALARM, "flapping", record.host, f"is not taken back by itself: {flaps}", record.incident)
+        return flaps
+    # Who found no room elsewhere is not kept waiting: it is started here; only the host's return to service waits.
+    waited_for = any(i.state in TO_DO for i in record.instances.values())
+    return None if _is_healthy(draft, record) or waited_for else f"it must report for {draft.policy.healthy_s:.0f} s first (healthy_s)"
+
+
+def _is_healthy(draft: Draft, record: HostRecovery) -> bool:
+    return draft.waited(f"healthy/{record.incident}", draft.policy.healthy_s) or record.release_asked
 
 
 def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> None:
@@ -179,6 +195,8 @@ def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     ):
         return
     if any(i.state is InstanceState.MOVED or _is_watched(seen, i) for i in instances.values()):
+        return
+    if not _is_healthy(draft, record):
         return
     if service.status == "disabled" and service.disabled_reason.startswith(MARKER):
         draft.act(Action(record.host, ActionKind.ENABLE, record.incident, service_id=service.service_id), draft.policy.retry_s)

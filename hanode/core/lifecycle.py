@@ -117,7 +117,7 @@ HOST_STEPS: Mapping[HostState, Mapping[HostState, str]] = {
     _H.EVACUATING: {
         _H.FENCING: "shows life while evacuations from it are open: fence again",
         _H.NEEDS_OPERATOR: "shows life although a person said it was dead",
-        _H.RELEASING: "nothing is in flight and the host is back",
+        _H.RELEASING: "nothing is in flight, and the host is back or is switched on again by policy",
     },
     _H.RELEASING: {
         _H.WATCHED: "cleared, enabled, guests at home run",

@@ -52,6 +52,10 @@ class Policy:
     mode: str = "observe"  # observe | approve | act
     mode_by_aggregate: Mapping[str, str] = field(default_factory=dict)
     release: str = "operator"  # operator | auto
+    healthy_s: float = 120.0  # release auto: after so long of fresh heartbeats
+    flap_incidents: int = 3  # fenced so often, a host is not taken back by itself...
+    flap_window_s: float = 86400.0  # ...each time within so long of the time before
+    power_on: bool = False  # switch a host on again once its instances have found their end
     recovery: str = "evacuate"  # evacuate | restart | none
     recovery_by_aggregate: Mapping[str, str] = field(default_factory=dict)
 

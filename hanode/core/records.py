@@ -152,6 +152,14 @@ class Mute:
 
 
 @dataclass(frozen=True)
+class Flap:
+    """How often a host was fenced lately."""
+
+    fenced: int  # times, each within flap_window_s of the time before
+    left_s: float  # until that is forgotten, as it was last written
+
+
+@dataclass(frozen=True)
 class Roster:
     """What must survive a change of leader but belongs to no incident; one key in the journal."""
 
@@ -163,6 +171,7 @@ class Roster:
     paused: str = ""  # by whom, when and why an operator wants nobody fenced; "" when nobody does
     paused_s: float = 0.0  # how much of that was left when it was last written
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)  # by host
+    flaps: Mapping[str, Flap] = field(default_factory=dict)  # hosts that were fenced within flap_window_s
 
 
 @dataclass(frozen=True)
