@@ -14,6 +14,7 @@ from cliff.commandmanager import CommandManager
 import hanode
 from hanode.cli import (
     brake,
+    capacity,
     config,
     demo,
     explain,
@@ -33,11 +34,14 @@ from hanode.cli import (
 COMMANDS: Mapping[str, type[Command]] = {
     "status": status.Status,
     "explain": explain.Explain,
+    "capacity": capacity.Capacity,
+    "plan": capacity.Plan,
     "host list": host.HostList,
     "host show": host.HostShow,
     "host confirm-fenced": host.HostConfirmFenced,
     "host release": host.HostRelease,
     "host evacuate": host.HostEvacuate,
+    "host ok-to-stop": capacity.HostOkToStop,
     "host maintenance": maintenance.HostMaintenance,
     "incident list": incident.IncidentList,
     "incident show": incident.IncidentShow,

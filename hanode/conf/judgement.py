@@ -153,6 +153,23 @@ MAINTENANCE = (
     ],
 )
 
+CAPACITY = (
+    group("capacity", "What the cloud is meant to survive. The leader looks now and then, while nothing is wrong; when something of this "
+          "does not hold there is an alarm. Nothing is ever refused because of it."),
+    [
+        cfg.IntOpt("failures", default=0, min=0, max=10, mutable=True,
+                   help="So many hosts, whichever, may fail at once and every protected instance still finds a place. 0: not asked."),
+        cfg.BoolOpt("racks", default=False, mutable=True,
+                    help="The same of all hosts that share a value of [brake] failure_domain_keys, each rack by itself."),
+        cfg.FloatOpt("free_percent", default=0.0, min=0.0, max=99.0, mutable=True,
+                     help="So much of every resource is free on the hosts that take instances. 0: not asked. Says nothing of room that "
+                     "lies in pieces: `failures` does."),
+        names("dedicated_hosts", [], "Hosts that are kept empty for the instances of failed ones."),
+        seconds("check_every_s", 900.0, 60.0, 86400.0,
+                "The leader looks so often. Each look lists the servers of every host, one host after the other."),
+    ],
+)
+
 STORAGE = (
     group("storage", "Which hosts see the same disks. Only between those are disks ever moved."),
     [
@@ -262,6 +279,11 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "max_migrations": ("maintenance", "max_at_once"),
     "max_migrations_per_host": ("maintenance", "max_per_host"),
     "cold_migration": ("maintenance", "cold_migration"),
+    "capacity_failures": ("capacity", "failures"),
+    "capacity_racks": ("capacity", "racks"),
+    "capacity_free_percent": ("capacity", "free_percent"),
+    "capacity_dedicated": ("capacity", "dedicated_hosts"),
+    "capacity_every_s": ("capacity", "check_every_s"),
     "lease_ttl_s": ("office", "lease_ttl_s"),
     "http_timeout_s": ("keystone", "timeout_s"),
     "accept_lag_s": ("evacuation", "accept_lag_s"),

@@ -118,6 +118,13 @@ class Policy:
     max_migrations_per_host: int = 2
     cold_migration: str = "stopped"  # none | stopped | all
 
+    # capacity: what the cloud is meant to survive
+    capacity_failures: int = 0
+    capacity_racks: bool = False
+    capacity_free_percent: float = 0.0
+    capacity_dedicated: frozenset[str] = frozenset()
+    capacity_every_s: float = 900.0
+
     # office
     lease_ttl_s: float = 15.0
     http_timeout_s: float = 30.0

@@ -1,0 +1,49 @@
+"""How is the whole cloud read at one moment? Every list complete, or the reading fails: capacity rests on nothing that is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from hanode.core.domains import shared
+from hanode.core.facts import Fleet
+from hanode.core.policy import Policy
+from hanode.core.room import Ground
+from hanode.core.stock import Stock, unfit_reason
+from hanode.errors import Unreachable
+from hanode.ports import Cloud
+
+T = TypeVar("T")
+
+def take_stock(
+    cloud: Cloud, policy: Policy, fleet: Fleet | None = None, maintained: Collection[str] = (), recovering: Collection[str] = (),
+    at_once: int = 1,
+) -> Stock:
+    """`at_once`: so many hosts are asked for at a time. Raises Unreachable when a cell does not answer, else as the cloud's reads."""
+    seen = fleet or cloud.read_fleet()
+    dumb = sorted(name for name, host in seen.hosts.items() if host.service.state is None)
+    if dumb:
+        raise Unreachable(f"the Nova cell of {dumb[0]} does not answer: what the cloud can take is not known")
+    providers = {name: host.hypervisor.provider_id for name, host in sorted(seen.hosts.items()) if host.hypervisor}
+    names = sorted(seen.hosts)
+    servers = _each(cloud.read_servers, {name: name for name in names}, at_once)
+    held = _each(cloud.read_consumption, providers, at_once)
+    unfit = {name: unfit_reason(host, name in maintained, name in recovering) for name, host in sorted(seen.hosts.items())}
+    return Stock(
+        hosts=dict(sorted(seen.hosts.items())),
+        servers=servers,
+        room=cloud.read_room(providers),
+        held=held,
+        skip_images=cloud.read_skip_images(),
+        unfit={name: why for name, why in unfit.items() if why},
+        ground=Ground(racks={name: ", ".join(shared(host, policy)) for name, host in seen.hosts.items()}),
+    )
+
+
+def _each(read: Callable[[str], T], keys: Mapping[str, str], at_once: int) -> Mapping[str, T]:
+    """By name, what is read of its key; the first failure is that of the whole."""
+    if at_once == 1:
+        return {name: read(key) for name, key in keys.items()}
+    with ThreadPoolExecutor(at_once) as pool:
+        return dict(zip(keys, pool.map(read, keys.values()), strict=True))
