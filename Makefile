@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Trying hanode must never touch anybody's real cloud.
 CLEAN := env -u OS_CLOUD -u OS_CLIENT_CONFIG_FILE $(shell env | sed -n 's/^\(OS_[A-Z_0-9]*\)=.*/-u \1/p')
 
-.PHONY: help venv test lint demo sample lab lab-test lab-bench lab-chaos lab-down clean
+.PHONY: help venv test lint audit demo sample lab lab-test lab-bench lab-chaos lab-down clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,12 @@ lint: venv ## ruff, mypy --strict
 test: venv lint ## everything that needs no root and no cloud: lint, unit, contract, scenarios, crash points, end to end
 	$(CLEAN) $(BIN)/pytest -n 2 -m 'not lab and not e2e'
 	$(CLEAN) $(BIN)/pytest -m e2e
+
+audit: venv ## look every dependency up in the database of known vulnerabilities (needs the internet)
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/pip install --quiet pip-audit
+	$(BIN)/python -m pip freeze --exclude-editable > $(VENV)/audit/frozen.txt
+	$(VENV)/audit/bin/pip-audit --strict --disable-pip --no-deps -r $(VENV)/audit/frozen.txt
 
 demo: venv ## a host dies, then the leader; watch the instances come back
 	$(CLEAN) $(BIN)/hanode demo

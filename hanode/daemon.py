@@ -46,6 +46,7 @@ from hanode.engine import tick
 from hanode.engine.bell import Bell
 from hanode.engine.herald import Herald
 from hanode.engine.ledger import ForeignJournal, Ledger
+from hanode.engine.log_line import keep_lines
 from hanode.engine.measure import measure
 from hanode.engine.narrate import Chorus, LogNarrator
 from hanode.engine.office import Office
@@ -244,12 +245,12 @@ class Daemon:
             devices = load_devices(settings)
             policy = build.reloaded_policy(settings, parts.policy, devices.hosts, devices.plans())
             door = Door.of(**build.door(settings))
+            set_up_log(settings)
         except ConfigError as error:
             wrong = error
         if wrong is not None:
             LOG.error("reload: nothing was changed: %s", wrong)
             return parts
-        set_up_log(settings)
         parts.devices.reload(devices)
         parts.engine.reload(policy)
         self._web.door = door
@@ -387,6 +388,11 @@ def nova_version(settings: build.Settings) -> str:
 
 
 def set_up_log(settings: build.Settings) -> None:
-    log.setup(settings.conf, "hanode", hanode.__version__)
+    try:
+        log.setup(settings.conf, "hanode", hanode.__version__)
+    except (OSError, RuntimeError, log.LogConfigError) as error:
+        raise ConfigError(f"{', '.join(settings.files)}: [DEFAULT] log_file, use_journal, use_syslog or log_config_append: {error}; "
+                          "without any of them it is written to stdout, which systemd passes on to journald") from error
+    keep_lines()
 
 

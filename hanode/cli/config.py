@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from hanode.cli import proposal
@@ -75,3 +76,45 @@ class ConfigPropose(Act):
             draft = proposal.conf_draft(fleet, servers, cloud.read_skip_images(), build.policy(settings))
         print(draft, end="", file=self.app.stdout)
         return OK
+
+
+class ConfigRights(Rows):
+    """List the calls that hanode makes to Nova, Placement and Glance, with the rules of their policies that allow them."""
+
+    example = "  hanode config rights\n  hanode config rights -f json"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[tuple[str, ...]]]:  # noqa: ARG002 - cliff's
+        from hanode.adapters.rights import RIGHTS
+
+        return ("service", "method", "path", "rules"), [(r.service, r.method, r.path, " ".join(r.rules)) for r in RIGHTS]
+
+
+class ConfigPolicy(Act):
+    """Write policy rules by which a user without the role admin may do what hanode does, and nothing else.
+
+    For Nova, give all rules of your release on standard input. Put the result into the service's policy.d directory.
+    """
+
+    example = ("  oslopolicy-sample-generator --namespace nova | hanode config policy nova --role hanode > /etc/nova/policy.d/hanode.yaml\n"
+               "  hanode config policy placement --role hanode > /etc/placement/policy.d/hanode.yaml")
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("service", choices=("nova", "placement"))
+        parser.add_argument("--role", metavar="ROLE", type=_role, default="hanode", help="the role of hanode's user (default hanode)")
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        from hanode.adapters import rights
+
+        role, service = parsed_args.role, parsed_args.service
+        lines = rights.policy_of_placement(role) if service == "placement" else rights.policy_of_nova(role, self.app.stdin.read())
+        print("\n".join(lines), file=self.app.stdout)
+        return OK
+
+
+def _role(text: str) -> str:
+    """A role that is written into rules: no quotes, no operators."""
+    if re.fullmatch(r"[A-Za-z0-9_.-]+", text) is None or text == "admin":
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a role of its own (letters, digits, '_', '.', '-')")
+    return text

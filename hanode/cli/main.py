@@ -58,6 +58,8 @@ COMMANDS: Mapping[str, type[Command]] = {
     "config check": config.ConfigCheck,
     "config show": config.ConfigShow,
     "config propose": config.ConfigPropose,
+    "config rights": config.ConfigRights,
+    "config policy": config.ConfigPolicy,
     "journal export": journal.JournalExport,
     "journal import": journal.JournalImport,
     "fence check": fence.FenceCheck,
