@@ -36,6 +36,7 @@ from hanode.adapters.notify.courier import Couriers
 from hanode.adapters.notify.message import Sender
 from hanode.adapters.openstack import OpenStackCloud
 from hanode.adapters.probes import CommandSettings, Probes, ProbeSettings
+from hanode.adapters.programs import Programs, ProgramSettings
 from hanode.adapters.systemd import Systemd
 from hanode.conf import build
 from hanode.conf.probing import Network
@@ -323,6 +324,7 @@ def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     devices = Devices(load_devices(settings))
     policy = build.policy(settings, devices.hosts(), devices.plans())
     probe = make_probe(settings)
+    programs = Programs(ProgramSettings(**build.programs(settings)))
     tellers = make_channels(settings)
     access = Access(**build.journal(settings))
     journal = MeasuredJournal(open_journal(settings.get("journal", "url"), settings.cluster_id, access))
@@ -336,7 +338,7 @@ def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     executor = ThreadExecutor()
     notifier = open_notifier(tellers, frozenset(settings.get("notifications", "events")), settings.get("notifications", "give_up_s"))
     narrator = Chorus(LogNarrator(), Herald(notifier, node))
-    engine = tick.Engine(cloud, devices, probe, ledger, office, clock, executor, policy, narrator, node)
+    engine = tick.Engine(cloud, devices, probe, programs, ledger, office, clock, executor, policy, narrator, node)
     check = DailyCheck(settings.files, lambda: nova_version(settings), notifier) if settings.get("DEFAULT", "daily_check") else None
     return Parts(engine, executor, devices, policy, journal, cloud.identity(), notifier, check)
 

@@ -189,6 +189,21 @@ class Probe(Protocol):
         ...
 
 
+class Programs(Protocol):
+    """The operator's own programs, as far as he has configured them."""
+
+    def storage_is_well(self, domain: str) -> bool:
+        """What the health command of this storage domain says. May be repeated. Raises when that could not tell."""
+        ...
+
+    def restart_agent(self, host: str, host_ip: str, abort: Callable[[], bool]) -> None:
+        """Start the silent nova-compute of a living host again. Refused: the command says that it could not.
+
+        `abort` becomes true when we are deposed: kill what is running and raise Ambiguous. Never repeated here.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Entry:
     """A key of the journal. `revision` grows with every change of that key and is never reused."""

@@ -78,6 +78,10 @@ def load(files: Sequence[str] = (DEFAULT_FILE,)) -> Settings:
     return settings
 
 
+AT_START = ("networks", "health_checked", "restart_agent")
+"""Fields of Policy made of programs and probes, which are connected once."""
+
+
 def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Mapping[str, FencePlan] = NO_PLANS) -> Policy:
     """The operator's decisions as the core reads them; raises ConfigError when they do not fit together.
 
@@ -89,6 +93,8 @@ def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Map
            for field, times in DERIVED.items() if settings.get(*FIELDS[field]) is None},
         domains=_domains(settings),
         networks=tuple(networks(settings)),
+        health_checked=frozenset(settings.get("storage", "health")),
+        restart_agent=bool(settings.get("detection", "restart_agent")),
         fenceable=frozenset(fenceable),
         fence_plans=fence_plans,
     )
@@ -101,7 +107,7 @@ def reloaded_policy(
 ) -> Policy:
     """The new policy as far as a running daemon can take it over: the office's own timings stay as they are."""
     kept = [field for field, (group, option) in FIELDS.items() if not _option(group, option).mutable]
-    made = replace(policy(settings, fenceable, fence_plans), **{field: getattr(running, field) for field in [*kept, "networks"]})
+    made = replace(policy(settings, fenceable, fence_plans), **{field: getattr(running, field) for field in [*kept, *AT_START]})
     check(settings, made)
     return made
 
@@ -165,6 +171,23 @@ def naming_files(settings: Settings) -> Iterator[None]:
 def networks(settings: Settings) -> Mapping[str, probing.Network]:
     """Over which networks a host is asked whether it lives, by name."""
     return probing.networks(lambda option: settings.get("probe", option))
+
+
+def programs(settings: Settings) -> dict[str, Any]:
+    """The arguments of `adapters.programs.ProgramSettings`; raises ConfigError for a command that no shell could read."""
+    def words(group: str, option: str, text: str) -> Sequence[str]:
+        try:
+            return shlex.split(text)
+        except ValueError as error:
+            raise ConfigError(f"{settings.where(group, option)}: {error}: quote it as for a shell") from error
+
+    health = settings.get("storage", "health")
+    return {
+        "storage_health": {domain: words("storage", "health", text) for domain, text in sorted(health.items())},
+        "storage_timeout_s": settings.get("storage", "health_timeout_s"),
+        "restart_agent": words("detection", "restart_agent", settings.get("detection", "restart_agent") or ""),
+        "restart_timeout_s": settings.get("detection", "restart_agent_timeout_s"),
+    }
 
 
 def keystone(settings: Settings) -> dict[str, Any]:

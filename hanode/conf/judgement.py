@@ -65,6 +65,11 @@ DETECTION = (
         seconds("poll_s", None, 0.5, 150.0,
                 "Nova's services are read so often. Unset: a third of report_interval_s. Longer: every failure is found later.",
                 sample_default=3.3),
+        cfg.StrOpt("restart_agent", sample_default="/usr/local/bin/restart-nova-compute {host} {ip}",
+                   help="Program with arguments that starts nova-compute of a host again, {host} and {ip} (its host_ip) filled in. Asked "
+                   "once per incident, when a host answers and only its nova-compute has been silent for fence_after_s. Exit code 0: "
+                   "done. Unset: such a host is only reported, and nothing new is placed on it."),
+        seconds("restart_agent_timeout_s", 30.0, 1.0, 300.0, "It is killed with its children after so long.", mutable=False),
         seconds("boot_s", 900.0, 30.0, 7200.0,
                 "A host that was switched on again may be silent for so long before it is judged failed anew. Shorter than its "
                 "firmware takes: it is powered off while it boots, again and again."),
@@ -177,6 +182,14 @@ STORAGE = (
                    help="Aggregate metadata key whose value names the storage domain of its hosts."),
         cfg.StrOpt("kind_key", default="hanode:kind", mutable=True,
                    help="Aggregate metadata key whose value is the domain's kind: rbd or file (the default)."),
+        cfg.DictOpt("health", default={}, sample_default={"ceph1": "/usr/local/bin/storage-is-well {domain}"},
+                    help="domain:program pairs. A domain whose program ends with another code than 0 (3: it could not look), or not within "
+                    "health_timeout_s, is not known to be well: its hosts are not fenced on silence, and nothing is evacuated from them, "
+                    "until it is. No commas in a command. One that calls a healthy store sick keeps its hosts unprotected."),
+        seconds("health_timeout_s", 10.0, 0.5, 120.0, "A health program is killed with its children after so long, and has then not "
+                "looked. Longer: a store that hangs is noticed later.", mutable=False),
+        seconds("health_every_s", 10.0, 1.0, 600.0, "Health programs are run so often. Longer: hosts that stand still with their store "
+                "may be powered off before that is known."),
         cfg.DictOpt("domains", default={}, mutable=True, sample_default={"compute1": "ceph1", "compute2": "ceph1"},
                     help="host:domain pairs; they win over aggregate metadata. A host that is wrongly said to share disks gets "
                     "instances whose disks it does not have."),
@@ -244,6 +257,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "protect_disabled": ("protection", "protect_disabled"),
     "own_hosts": ("protection", "own_hosts"),
     "skip_projects": ("protection", "skip_projects"),
+    "health_every_s": ("storage", "health_every_s"),
+    "health_timeout_s": ("storage", "health_timeout_s"),
     "storage_key": ("storage", "key"),
     "storage_kind_key": ("storage", "kind_key"),
     "report_interval_s": ("detection", "report_interval_s"),

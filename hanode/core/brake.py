@@ -37,6 +37,7 @@ class Scene:
     unasked: frozenset[str] = frozenset()  # hosts whose independent probe has not been asked yet
     cold: frozenset[str] = frozenset()  # hosts that have been silent since before this leader took office
     lately: frozenset[str] = frozenset()  # hosts that were in recovery within storm_window_s
+    sick: Mapping[str, str] = field(default_factory=dict)  # storage domain -> why it is not known to be well; "": not asked yet
 
     @property
     def worked_on(self) -> frozenset[str]:
@@ -56,7 +57,7 @@ def brake(scene: Scene) -> tuple[Hold, ...]:
             Hold("NOVA_UNREADABLE", HoldKind.CONTROL_PLANE, scene.why_no_fleet, "Nova answers os-services again"),
         )
     rules = (_office, _cell_unknown, _control_silent, _stale_together, _cold_start, _too_many)
-    found = (*paused, *(hold for rule in rules for hold in rule(scene)))
+    found = (*paused, *_storage_sick(scene), *(hold for rule in rules for hold in rule(scene)))
     if any(hold.hosts is None and hold.kind in {HoldKind.CONTROL_PLANE, HoldKind.DOUBT} for hold in found):
         return (*found, *_gone(scene))  # what silences everybody silences each domain: said once
     return (*found, *_failure_domains(scene), *_gone(scene))
@@ -233,6 +234,18 @@ def _shows_no_life(scene: Scene, host: str) -> bool:
     """As far as was looked: nobody is HELD in the moment before its probe is first asked."""
     verdict = scene.verdicts[host].verdict
     return verdict not in {Verdict.EXEMPT} | ANSWERING and not (verdict is Verdict.SUSPECT and host in scene.unasked)
+
+
+def _storage_sick(scene: Scene) -> Iterator[Hold]:
+    """Guests and agents of a sick store stand still on living hosts, and whatever is begun on it hangs or fails."""
+    assert scene.fleet is not None
+    for domain, why in sorted(scene.sick.items()):
+        members = frozenset(n for n, h in scene.fleet.hosts.items() if (d := scene.policy.domain_of(h)) is not None and d.name == domain)
+        # Who has not been asked about yet only makes everybody wait: a new leader's first look must not leave hosts HELD.
+        kind, reason = (HoldKind.DOUBT, why) if why else (HoldKind.DELAY, "its health command is asked for the first time")
+        ends = "its health command calls it well"
+        unproven = members - scene.proven
+        yield Hold("STORAGE_SICK", kind, f"storage {domain}: {reason}", ends, hosts=unproven, waiting=members)
 
 
 def _gone(scene: Scene) -> Iterator[Hold]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from hanode.core import accounts, flapping, pause
+from hanode.core.agent import start_again
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Verdict
@@ -210,6 +211,8 @@ def _watch(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
             open_suspicion(draft, e)
         if verdict in ANSWERING:
             _shield(draft, e, verdict)
+            if verdict is Verdict.AGENT_DOWN:
+                start_again(draft, e)
         elif verdict is Verdict.HEALTHY and e.host.service.disabled_reason.startswith(AGENT_DOWN_MARK):
             action = Action(name, ActionKind.ENABLE, f"agent-down-{name}", service_id=e.host.service.service_id)
             if draft.act(action, draft.policy.retry_s):

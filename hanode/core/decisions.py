@@ -69,6 +69,7 @@ class Hold:
     hosts: frozenset[str] | None = None  # whom it protects; None: every host
     fences: bool = True  # no power-off while it holds
     posts: bool = False  # no new evacuation either
+    waiting: frozenset[str] = frozenset()  # hosts from which nothing is posted, whoever names them: the place for it is sick
 
     def covers(self, host: str) -> bool:
         return self.hosts is None or host in self.hosts

@@ -271,7 +271,7 @@ class Draft:
 
     def no_posts(self, host: str, named: bool = False) -> Hold | None:
         """The hold that forbids evacuating anything more from this host now."""
-        return next((hold for hold in self.holds if hold.posts and hold.speaks_to(host, named)), None)
+        return next((hold for hold in self.holds if host in hold.waiting or (hold.posts and hold.speaks_to(host, named))), None)
 
     def decisions(self) -> Decisions:
         changed = [r for host, r in sorted(self.records.items()) if self.before.hosts.get(host) != r]

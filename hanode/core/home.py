@@ -41,6 +41,8 @@ def back_from_suspicion(draft: Draft, record: HostRecovery) -> None:
         record = draft.save(replace(record, instances=instances))
     if record.cause:
         draft.close(record, record.reason)  # it was more than a suspicion: history keeps it
+    elif record.agent_restarted:
+        draft.close(record, "its nova-compute was silent, was started again, and reports")
     elif any(i.ours for i in instances.values()):
         draft.close(record, "was away and is back; its guests were started again")
     else:

@@ -23,6 +23,7 @@ class WantKind(StrEnum):
     CHECK = "check"  # key host: tuple[DeviceCheck, ...], all its power devices, without need
     PROBE = "probe"  # key `signals.probe_key`: bool, did the host answer there
     STOPPED_BY_OWNER = "stopped-by-owner"  # key "instance id@Nova stamp": bool, stopped by a user since then
+    STORAGE = "storage"  # key domain: bool, is it well by the operator's health command
     SKIP_IMAGES = "skip-images"  # key "": frozenset[str] of image ids never to be evacuated (amphorae)
 
 
@@ -49,6 +50,7 @@ class ActionKind(StrEnum):
     LIVE_MIGRATE = "live-migrate"
     COLD_MIGRATE = "cold-migrate"
     CONFIRM_MIGRATION = "confirm-migration"
+    RESTART_AGENT = "restart-agent"
 
 
 class Call(StrEnum):
@@ -69,7 +71,7 @@ class Action:
     instance_id: str = ""
     name: str = ""  # of the instance, for people
     service_id: str = ""
-    target: str = ""
+    target: str = ""  # a host; RESTART_AGENT: the address of this one
     call: Call = Call.SCHEDULED
     reason: str = ""  # disabled_reason, or lock reason
     lock: bool = False  # EVACUATE: lock with our marker first

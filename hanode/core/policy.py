@@ -74,8 +74,12 @@ class Policy:
     storage_key: str = "hanode:storage"
     storage_kind_key: str = "hanode:kind"
     domains: Mapping[str, StorageDomain] = field(default_factory=dict)  # host -> domain, over the metadata
+    health_checked: frozenset[str] = frozenset()  # storage domains with a health command
+    health_every_s: float = 10.0
+    health_timeout_s: float = 10.0
 
     # detection, seconds on the leader's own clock
+    restart_agent: bool = False  # a command that starts a silent nova-compute again is configured
     report_interval_s: float = 10.0
     suspect_after_s: float = 15.0
     suspect_at_most_s: float = 25.0  # of a host that reports irregularly

@@ -75,6 +75,7 @@ class HostRecovery:
     proof: Proof | None = None
     powered_on: bool = False  # recovery "restart": power-on was asked for
     release_asked: bool = False
+    agent_restarted: bool = False  # its nova-compute alone was silent, and was told to start again
     instances: Mapping[str, InstanceRecovery] = field(default_factory=dict)
     instances_read: bool = False  # the table rests on a complete read
     fenced_at: str = ""

@@ -28,6 +28,7 @@ def survey(draft: Draft, evidence: Mapping[str, Evidence], in_office_s: float) -
         unasked=frozenset(name for name, e in evidence.items() if e.unasked),
         cold=frozenset(name for name, e in evidence.items() if _is_cold(e, in_office_s)),
         lately=_lately(draft, proven),
+        sick=_sick(draft),
     )
 
 
@@ -35,6 +36,25 @@ def _why_no_fleet(reading: Reading[object] | None) -> str:
     if reading is None:
         return ""  # not read yet
     return reading.value.reason if isinstance(reading.value, Unknown) else "Nova's services were read too long ago"
+
+
+def _sick(draft: Draft) -> Mapping[str, str]:
+    """Storage domains that are not well for certain -> why; "" for one that this leader has not asked about yet."""
+    policy = draft.policy
+    oldest_s = draft.now.s - 3 * policy.health_every_s - 2 * policy.health_timeout_s
+    found = {}
+    for domain in sorted(policy.health_checked):
+        draft.want(WantKind.STORAGE, domain, policy.health_every_s)
+        reading = draft.snapshot.readings.get((WantKind.STORAGE, domain))
+        if reading is None:
+            found[domain] = ""
+        elif isinstance(reading.value, Unknown):
+            found[domain] = f"nobody knows whether it is well ({reading.value.reason})"
+        elif reading.started_s < oldest_s:
+            found[domain] = "its health command was last answered too long ago"
+        elif not reading.value:
+            found[domain] = "its health command calls it sick"
+    return found
 
 
 def _is_cold(e: Evidence, in_office_s: float) -> bool:

@@ -14,7 +14,7 @@ from hanode.core.levels import host_and_level
 from hanode.core.model import Want, WantKind
 from hanode.core.signals import network_and_host
 from hanode.errors import HanodeError, Unreachable
-from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
+from hanode.ports import Clock, Cloud, Executor, Fencer, Probe, Programs
 
 Key = tuple[WantKind, str]
 URGENT = frozenset({WantKind.POWER, WantKind.PROBE, WantKind.FLEET})
@@ -23,8 +23,17 @@ PATIENCE = 1.5
 
 
 class Observer:
-    def __init__(self, cloud: Cloud, fencer: Fencer, probe: Probe, clock: Clock, executor: Executor, wake: Callable[[], None]) -> None:
-        self._cloud, self._fencer, self._probe = cloud, fencer, probe
+    def __init__(
+        self,
+        cloud: Cloud,
+        fencer: Fencer,
+        probe: Probe,
+        programs: Programs,
+        clock: Clock,
+        executor: Executor,
+        wake: Callable[[], None],
+    ) -> None:
+        self._cloud, self._fencer, self._probe, self._programs = cloud, fencer, probe, programs
         self._clock, self._executor, self._wake = clock, executor, wake
         self._readings: dict[Key, Reading[object]] = {}
         self._fleet: Fleet | None = None  # the last one that could be read: only for addresses and ids, which do not age
@@ -87,6 +96,7 @@ class Observer:
             WantKind.STOPPED_BY_OWNER: lambda: self._cloud.read_stopped_by_owner(*key.split("@", 1)),
             WantKind.POWER: lambda: self._fencer.read_power(*host_and_level(key)),
             WantKind.CHECK: lambda: self._fencer.check(key),
+            WantKind.STORAGE: lambda: self._programs.storage_is_well(key),
             WantKind.PROBE: lambda: self._answers(*network_and_host(key)),
         }
         return readers[kind]()

@@ -24,7 +24,7 @@ from hanode.engine.phases import Phases
 from hanode.engine.status import published, summary
 from hanode.engine.workers import Workers
 from hanode.errors import Ambiguous, Deposed, JournalConflict, Refused, Unreachable
-from hanode.ports import Clock, Cloud, Executor, Fencer, Probe
+from hanode.ports import Clock, Cloud, Executor, Fencer, Probe, Programs
 
 STATUS_EVERY_S = 10.0
 
@@ -66,6 +66,7 @@ class Engine:
         cloud: Cloud,
         fencer: Fencer,
         probe: Probe,
+        programs: Programs,
         ledger: Ledger,
         office: Office,
         clock: Clock,
@@ -75,7 +76,7 @@ class Engine:
         node: str = "",
         wake: Callable[[], None] | None = None,
     ) -> None:
-        self._cloud, self._fencer, self._probe = cloud, fencer, probe
+        self._cloud, self._fencer, self._probe, self._programs = cloud, fencer, probe, programs
         self._ledger, self._office, self._clock, self._executor = ledger, office, clock, executor
         self._policy, self._narrator, self._node = policy, narrator, node
         self.wake = wake or (lambda: None)
@@ -167,8 +168,8 @@ class Engine:
     def _term_of(self, now: Moment) -> Term:
         guard = self._office.guard
         if self._term is None or self._term.guard != guard:
-            observer = Observer(self._cloud, self._fencer, self._probe, self._clock, self._executor, self._woken)
-            workers = Workers(self._cloud, self._fencer, self._clock, self._executor, self._office, guard, self._woken)
+            observer = Observer(self._cloud, self._fencer, self._probe, self._programs, self._clock, self._executor, self._woken)
+            workers = Workers(self._cloud, self._fencer, self._programs, self._clock, self._executor, self._office, guard, self._woken)
             self._term = Term(guard, observer, workers, now.s)
         return self._term
 

@@ -10,7 +10,7 @@ from hanode.core.model import Action, ActionKind, Outcome, Result
 from hanode.engine.ledger import Guard
 from hanode.engine.office import Office
 from hanode.errors import Ambiguous, Deposed, HanodeError, Refused, Unreachable
-from hanode.ports import Clock, Cloud, Executor, Fencer
+from hanode.ports import Clock, Cloud, Executor, Fencer, Programs
 
 POWER = frozenset({ActionKind.POWER_OFF, ActionKind.POWER_ON})
 
@@ -19,9 +19,17 @@ class Workers:
     """One per taking of office: `guard` is that office's, so that an act left over from it is never proven by a later one."""
 
     def __init__(
-        self, cloud: Cloud, fencer: Fencer, clock: Clock, executor: Executor, office: Office, guard: Guard, wake: Callable[[], None]
+        self,
+        cloud: Cloud,
+        fencer: Fencer,
+        programs: Programs,
+        clock: Clock,
+        executor: Executor,
+        office: Office,
+        guard: Guard,
+        wake: Callable[[], None],
     ) -> None:
-        self._cloud, self._fencer, self._clock, self._executor = cloud, fencer, clock, executor
+        self._cloud, self._fencer, self._programs, self._clock, self._executor = cloud, fencer, programs, clock, executor
         self._office, self._guard, self._wake = office, guard, wake
         self._in_flight: set[str] = set()
         self._finished: SimpleQueue[Outcome] = SimpleQueue()
@@ -115,4 +123,5 @@ class Workers:
             ActionKind.LIVE_MIGRATE: lambda a: cloud.live_migrate(a.instance_id, a.target),
             ActionKind.COLD_MIGRATE: lambda a: cloud.cold_migrate(a.instance_id, a.target),
             ActionKind.CONFIRM_MIGRATION: lambda a: cloud.confirm_migration(a.instance_id),
+            ActionKind.RESTART_AGENT: lambda a: self._programs.restart_agent(a.host, a.target, self._deposed),
         }

@@ -10,6 +10,7 @@ from hanode.core.model import Action, ActionKind
 from hanode.core.records import HostRecovery
 from hanode.core.signals import network_and_host
 from hanode.sim.evidence import Evidence, Tick, Violation
+from hanode.sim.world import Condition
 
 NEWS_S = 15.0
 """A reading no older than this was known to the tick as news."""
@@ -60,6 +61,23 @@ def _troubled(tick: Tick, so_far: Sequence[Tick]) -> Iterator[str]:
         silent = judgement.verdict in {Verdict.SUSPECT, Verdict.FAILED} and (record is None or record.state is HostState.SUSPECT)
         if silent or (record is not None and record.state in TROUBLED):
             yield host
+
+
+def spared_sick_storage(evidence: Evidence) -> Iterator[Violation]:
+    """S4: while a store is sick for so long that its health command must have said so, nothing is posted and nobody shot on silence."""
+    world, policy = evidence.world, evidence.policy
+    known_s = policy.health_every_s + policy.health_timeout_s + NEWS_S
+    events = [event for event in world.log if event.kind == "storage" and event.subject in policy.health_checked]
+    for tick in evidence.ticks:
+        latest = {event.subject: event for event in events if event.time_s <= tick.time_s}
+        sick = {domain for domain, event in latest.items() if not event.text.endswith(Condition.WORKS)}
+        # A change from one sickness to another begins the time anew, which only spares hanode.
+        sick = {domain for domain in sick if tick.time_s - latest[domain].time_s > known_s}
+        for action in tick.decisions.actions:
+            by_silence = action.kind is ActionKind.POWER_OFF and f"named/{action.host}" not in tick.decisions.timers.waits
+            if world.hosts[action.host].domain.name in sick and (by_silence or action.kind is ActionKind.EVACUATE):
+                whom = action.name or action.host
+                yield Violation("S4", tick.time_s, f"{tick.node} decides to {action.kind} {whom}, whose store is sick")
 
 
 # --------------------------------------------------------------------------- records as they were

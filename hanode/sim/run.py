@@ -18,7 +18,7 @@ from hanode.errors import HanodeError
 from hanode.sim.evidence import Evidence, Tick
 from hanode.sim.journal import MemoryJournal, Space
 from hanode.sim.node import Crash, Latencies, PortCall, SimClock, SimNode
-from hanode.sim.ports import Commit, OfficeLock, SimCloud, SimFencer, SimJournal, SimLeadership, SimProbe
+from hanode.sim.ports import Commit, OfficeLock, SimCloud, SimFencer, SimJournal, SimLeadership, SimProbe, SimPrograms
 from hanode.sim.world import World
 
 TICK_GAP_S = 0.2
@@ -108,7 +108,17 @@ class Simulation:
         )
         narrator = self.narrator(node)
         engine = Engine(
-            cloud, SimFencer(node, self._without), SimProbe(node), ledger, office, clock, node.executor, self.policy, narrator, node.name
+            cloud,
+            SimFencer(node, self._without),
+            SimProbe(node),
+            SimPrograms(node),
+            ledger,
+            office,
+            clock,
+            node.executor,
+            self.policy,
+            narrator,
+            node.name,
         )
         engine.wake = lambda: self._wake(node.name)
         return engine

@@ -30,6 +30,7 @@ OTHERS: dict[str, str] = {
     "http_timeout_s": "31", "accept_lag_s": "61", "healthy_s": "60", "flap_incidents": "4", "flap_window_s": "3600", "power_on": "true",
     "capacity_failures": "2", "capacity_racks": "true", "capacity_free_percent": "25", "capacity_dedicated": "c9",
     "capacity_every_s": "600",
+    "health_every_s": "20", "health_timeout_s": "5",
 }
 
 
@@ -65,7 +66,8 @@ def test_an_empty_file_means_the_defaults_of_the_core(tmp_path: Path) -> None:
 
 def test_every_field_of_the_policy_can_be_configured(tmp_path: Path) -> None:
     """A threshold without an option is a threshold that an operator cannot correct at night."""
-    text = ini(OTHERS).replace("[storage]", "[storage]\ndomains = c1:ceph,c2:nfs\nkinds = ceph:rbd")
+    text = ini(OTHERS).replace("[storage]", "[storage]\ndomains = c1:ceph,c2:nfs\nkinds = ceph:rbd\nhealth = ceph:/bin/true")
+    text = text.replace("[detection]", "[detection]\nrestart_agent = /bin/true")
     made = build.policy(load(tmp_path, text + "\n[probe]\nkind = none\n"), fenceable={"c1"}, fence_plans={"c2": ONE_DEVICE})
     unchanged = [f.name for f in fields(Policy) if getattr(made, f.name) == getattr(Policy(), f.name)]
     assert unchanged == []

@@ -178,3 +178,10 @@ def fences_as_many_as_there_are() -> Iterator[None]:
             draft.policy = policy
     with changed("core.fence._shoot", at_once):
         yield
+
+
+@caught("S4", "storage-sick")
+def forgets_the_health_of_a_store() -> Iterator[None]:
+    """Shoots hosts that stand still with their store, and evacuates into it."""
+    with changed("core.brake._storage_sick", always(())):
+        yield

@@ -30,6 +30,9 @@ class Storage:
         self._show_guests(domain, "paused" if condition is Condition.FAILS else "running")
         self._world.hosts.messages_flow_again()
 
+    def condition(self, domain: str) -> Condition:
+        return self._sick.get(domain, Condition.WORKS)
+
     def hangs(self, domains: Iterable[str]) -> bool:
         return any(self._sick.get(domain) is Condition.HANGS for domain in domains)
 
