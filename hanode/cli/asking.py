@@ -91,6 +91,21 @@ class Word(Act):
         if not args.reason:
             raise Refused("no reason was given; nothing was done")
 
+    def must_type(self, args: argparse.Namespace, question: str, wanted: str) -> None:
+        """Nobody says yes to this by habit: a word of the question has to be typed."""
+        if args.yes:
+            return
+        if not self.app.stdin.isatty():
+            raise Refused("without a terminal, --yes and --reason TEXT are needed")
+        if self.prompt(f"{question}: ") != wanted:
+            raise Refused(f"that is not {wanted!r}; nothing was done")
+
+    def say_of_each(self, desk: Desk, args: argparse.Namespace, verb: str, records: Mapping[str, HostRecovery | None]) -> int:
+        """One command for each host, so that the leader checks each by itself; all are given before the first answer is waited for."""
+        given = [self.give(desk, args, verb, host, record) for host, record in records.items()]
+        answers = [self.hear(desk, command, f"{command.host}: ") for command in given]
+        return OK if all(answer == OK for answer in answers) else REFUSED
+
     def prompt(self, question: str) -> str:
         print(question, end="", flush=True, file=self.app.stdout)
         return str(self.app.stdin.readline()).strip()
@@ -125,6 +140,20 @@ def known_host(report: Report, host: str) -> Mapping[str, Any]:
         raise Refused(f"the leader cannot tell about {host}, because it has no list of hosts now ({unread['name']}: {unread['reason']}). "
                       f"Try again when {unread['ends']}")
     raise Refused(f"{host} is not a compute host that the leader knows; see `hanode host list`")
+
+
+def named_hosts(report: Report, hosts: list[str], shared_by: str) -> list[str]:
+    """Hosts that the leader knows, by name or by what they share."""
+    if not shared_by:
+        for host in hosts:
+            known_host(report, host)
+        return sorted(set(hosts))
+    shared = {name: [str(label) for label in host.get("shares", [])] for name, host in report.hosts.items()}
+    found = sorted(name for name, labels in shared.items() if any(shared_by in {label, label.partition(" ")[2]} for label in labels))
+    if not found:
+        known = ", ".join(sorted({label for labels in shared.values() for label in labels})) or "none is declared"
+        raise Refused(f"no host shares {shared_by!r}; known are: {known} (aggregate metadata, [brake] failure_domain_keys)")
+    return found
 
 
 def why_nobody(desk: Desk) -> str:

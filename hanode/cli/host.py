@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hanode.cli.asking import NamedHost, Word, find_record, known_host
-from hanode.cli.base import Card, Pairs, Table
+from hanode.cli.asking import NamedHost, Word, find_record, known_host, named_hosts
+from hanode.cli.base import Card, Desk, Pairs, Table
 from hanode.cli.status import read_report
 from hanode.core.lifecycle import HostState
 from hanode.engine.report import Report
@@ -66,30 +66,51 @@ class HostConfirmFenced(Word):
     Only for a host that hanode could not power off by itself (NEEDS_OPERATOR). Go there, or use its console: it must be
     off, or cut off from all networks AND storage, and it must stay so. If it still runs, its instances will run twice and
     their disks will be destroyed. The leader checks again that nothing of the host shows life, and refuses otherwise.
+    --domain confirms at once every host of a dead rack, zone or storage domain that waits for it; each is checked by itself.
     """
 
     example = ("  hanode host confirm-fenced compute7\n"
+               "  hanode host confirm-fenced --domain r12\n"
                "  hanode host confirm-fenced compute7 --yes --reason 'mainboard dead, power cable pulled'")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument("host", metavar="HOST", help="the name, in full, as Nova knows it")
+        parser.add_argument("host", metavar="HOST", nargs="?", default="", help="the name, in full, as Nova knows it")
+        parser.add_argument("--domain", metavar="NAME", help="every host of this rack, zone or storage domain that waits for you")
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> int:
-        desk, host = self.desk(parsed_args), parsed_args.host
+        if bool(parsed_args.host) == bool(parsed_args.domain):
+            raise Refused("name the host, or --domain NAME, and not both")
+        desk = self.desk(parsed_args)
         report = self.led_report(desk)
+        return self._domain(desk, report, parsed_args) if parsed_args.domain else self._one(desk, report, parsed_args)
+
+    def _domain(self, desk: Desk, report: Report, parsed_args: argparse.Namespace) -> int:
+        members = named_hosts(report, [], parsed_args.domain)
+        waiting = [host for host in members if report.hosts[host].get("state") == HostState.NEEDS_OPERATOR]
+        if not waiting:
+            raise Refused(f"no host of {parsed_args.domain} waits for an operator; see `hanode host list`. Nothing was done")
+        records = {host: find_record(desk, host) for host in waiting}
+        for host, record in records.items():
+            self._show(host, known_host(report, host), record.reason)
+        others = [f"{host} ({report.hosts[host].get('verdict')})" for host in members if host not in records]
+        if others:
+            print(f"Not confirmed, because they do not wait for you: {', '.join(others)}", file=self.app.stdout)
+        question = f"Type the name of the domain to confirm that ALL {len(waiting)} hosts are OFF ({', '.join(waiting)})"
+        self.must_type(parsed_args, question, parsed_args.domain)
+        self.ask_reason(parsed_args)
+        return self.say_of_each(desk, parsed_args, "confirm-fenced", records)
+
+    def _one(self, desk: Desk, report: Report, parsed_args: argparse.Namespace) -> int:
+        host = parsed_args.host
         known = known_host(report, host)
         if known.get("state") != HostState.NEEDS_OPERATOR:
             raise Refused(f"{host} does not wait for an operator: it is {known.get('state') or known.get('verdict')} "
                           f"({known.get('reason')}). Nothing was done")
         record = find_record(desk, host)
         self._show(host, known, record.reason)
-        if not parsed_args.yes:
-            if not self.app.stdin.isatty():
-                raise Refused("without a terminal, --yes and --reason TEXT are needed")
-            if self.prompt("Type the name of the host to confirm that it is OFF: ") != host:
-                raise Refused("that is not the name of the host; nothing was done")
+        self.must_type(parsed_args, "Type the name of the host to confirm that it is OFF", host)
         self.ask_reason(parsed_args)
         return self.say(desk, parsed_args, "confirm-fenced", host, record)
 

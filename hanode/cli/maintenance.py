@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from hanode.cli.asking import Word, known_host
+from hanode.cli.asking import Word, named_hosts
 from hanode.cli.base import OK, REFUSED
 from hanode.cli.brake import duration_s
-from hanode.engine.report import Report
 from hanode.errors import Refused
 
 
@@ -47,17 +46,3 @@ class HostMaintenance(Word):
         given = [self.give(desk, parsed_args, verb, host, for_s=parsed_args.for_s or 0.0, drain=not parsed_args.no_drain) for host in hosts]
         answers = [self.hear(desk, command, f"{command.host}: ") for command in given]
         return OK if all(answer == OK for answer in answers) else REFUSED
-
-
-def named_hosts(report: Report, hosts: list[str], rack: str) -> list[str]:
-    """Hosts that the leader knows, by name or by what they share."""
-    if not rack:
-        for host in hosts:
-            known_host(report, host)
-        return sorted(set(hosts))
-    shared = {name: [str(label) for label in host.get("shares", [])] for name, host in report.hosts.items()}
-    found = sorted(name for name, labels in shared.items() if any(rack in {label, label.partition(" ")[2]} for label in labels))
-    if not found:
-        known = ", ".join(sorted({label for labels in shared.values() for label in labels})) or "none is declared"
-        raise Refused(f"no host shares {rack!r}; known are: {known} (aggregate metadata, [brake] failure_domain_keys)")
-    return found

@@ -208,8 +208,8 @@ def test_a_refusal_by_the_leader_is_an_error(
 @pytest.mark.parametrize(("host", "typed", "said"), [
     ("compute1", "compute1\nwhy\n", "compute1 does not wait for an operator: it is WATCHED"),
     ("compute8", "compute8\nwhy\n", "compute8 is not a compute host that the leader knows"),
-    ("compute7", "compute1\nwhy\n", "that is not the name of the host"),
-    ("compute7", "yes\nwhy\n", "that is not the name of the host"),
+    ("compute7", "compute1\nwhy\n", "that is not 'compute7'"),
+    ("compute7", "yes\nwhy\n", "that is not 'compute7'"),
     ("compute7", "compute7\n\n", "no reason was given"),
     ("compute7", None, "without a terminal, --yes and --reason TEXT are needed"),
 ])
