@@ -214,9 +214,7 @@ def _watch(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
             if verdict is Verdict.AGENT_DOWN:
                 start_again(draft, e)
         elif verdict is Verdict.HEALTHY and e.host.service.disabled_reason.startswith(AGENT_DOWN_MARK):
-            action = Action(name, ActionKind.ENABLE, f"agent-down-{name}", service_id=e.host.service.service_id)
-            if draft.act(action, draft.policy.retry_s):
-                draft.note(Level.INFO, "agent-back", name, "its service reports again: enabled")
+            _unshield(draft, e)
         if e.host.service.disabled_reason.startswith(MARKER) and name not in draft.records and not e.work and verdict is Verdict.EXEMPT:
             draft.note_once(
                 Level.ALARM,
@@ -239,6 +237,25 @@ def _shield(draft: Draft, e: Evidence, verdict: Verdict) -> None:
         Action(e.host.name, ActionKind.DISABLE, f"agent-down-{e.host.name}", service_id=service.service_id, reason=reason),
         draft.policy.retry_s,
     )
+
+
+def _unshield(draft: Draft, e: Evidence) -> None:
+    """Back in service as after any failure (S7): its nova-compute may have ended in the middle of an evacuation to it."""
+    name = e.host.name
+    migrations = draft.migrations(name, 3.0, draft.since(f"agent-back/{name}"))
+    if migrations is None:
+        return
+    building = sorted(m.migration_id for m in migrations if m.kind == "evacuation" and m.is_open)
+    if building:
+        text = (
+            f"reports again, and is not enabled yet: evacuation records {', '.join(building[:5])} to it are open; if nobody works on"
+            f" them any more, `openstack compute service set --enable {name} nova-compute` ends this"
+        )
+        draft.note_once(Level.WARNING, "agent-waits", name, text)
+        return
+    action = Action(name, ActionKind.ENABLE, f"agent-down-{name}", service_id=e.host.service.service_id)
+    if draft.act(action, draft.policy.retry_s):
+        draft.note(Level.INFO, "agent-back", name, "its service reports again: enabled")
 
 
 LEVELS = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import cast
 
 from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Readiness, Timers, Trace, Verdict
@@ -53,7 +54,7 @@ class Draft:
 
     # ------------------------------------------------------------------ the world
 
-    @property
+    @cached_property
     def fleet(self) -> Fleet | None:
         """The inventory, when its newest reading is known and not older than three polls."""
         reading = self.snapshot.readings.get((WantKind.FLEET, ""))

@@ -27,7 +27,7 @@ def back_from_suspicion(draft: Draft, record: HostRecovery) -> None:
 
     Right after a reboot Nova still shows the guests as before; so the host is watched for a while before it is believed.
     """
-    seen = _seen_since(draft, record, f"back/{record.incident}", 10.0)
+    seen = _seen_since(draft, record, f"back/{record.incident}", 3.0)
     if seen is None:
         return
     instances = {key: _renewed(seen, _bring_home(seen, entry)) for key, entry in record.instances.items()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from hanode.core.decisions import PROOF_FREES, Beat, Judgement, Trace, Verdict
 from hanode.core.facts import Host, Power
@@ -34,22 +35,22 @@ class Evidence:
     named: bool = False  # an operator named this host
     empty: bool = False  # a complete read shows no instance that we would recover
 
-    @property
+    @cached_property
     def work(self) -> Maintenance | None:
         """What people do on it now, as far as they have told us."""
         return self.roster.maintenance.get(self.host.name)
 
-    @property
+    @cached_property
     def silent_s(self) -> float:
         """For how long its heartbeat had not moved when we last looked; never counts time in which we could not look."""
         return max(0.0, self.looked_s - self.beat.seen_s)
 
-    @property
+    @cached_property
     def is_quiet(self) -> bool:
         """Silent for so long that it is worth reading its power, whether or not that is usual for it."""
         return self.silent_s >= quiet_after_s(self.policy)
 
-    @property
+    @cached_property
     def beats(self) -> bool:
         """Its own rhythm counts for as long as nothing proves it dead."""
         seen_alive = self.host.service.state == "up" or self.beat.moved
@@ -59,26 +60,26 @@ class Evidence:
             return False
         return seen_alive and self.silent_s < suspect_after_s(self.beat, self.policy)
 
-    @property
+    @cached_property
     def unasked(self) -> frozenset[str]:
         """Networks over which it was not asked yet."""
         return frozenset(self.policy.networks) - self.probes.keys()
 
-    @property
+    @cached_property
     def answering(self) -> frozenset[str]:
         """Where it answers itself; one of them is enough to live."""
         return frozenset(network for network, trace in self.probes.items() if self._recent(trace, "answers"))
 
-    @property
+    @cached_property
     def answers(self) -> bool:
         return bool(self.answering)
 
-    @property
+    @cached_property
     def deaf(self) -> frozenset[str]:
         """Networks on which it was silent, twice in a row: a lost packet is no evidence."""
         return frozenset(network for network, trace in self.probes.items() if self._recent(trace, "silent") and trace.count >= 2)
 
-    @property
+    @cached_property
     def probed_silent(self) -> bool:
         """On every network: behind one that could not be looked at it may live."""
         return bool(self.policy.networks) and self.deaf >= set(self.policy.networks)
@@ -86,7 +87,7 @@ class Evidence:
     def answered_since(self, since_s: float) -> bool:
         return any(trace.value == "answers" and trace.last_s >= since_s for trace in self.probes.values())
 
-    @property
+    @cached_property
     def reads_off(self) -> bool:
         """Two readings of exactly off, apart: positive proof of death."""
         trace = self.power
@@ -95,7 +96,7 @@ class Evidence:
     def _recent(self, trace: Trace | None, value: str) -> bool:
         return trace is not None and trace.value == value and self.now_s - trace.last_s <= recent_s(self.policy)
 
-    @property
+    @cached_property
     def lives(self) -> bool:
         return self.beats or self.answers
 

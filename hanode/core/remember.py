@@ -65,8 +65,8 @@ def _beat(beat: Beat | None, host: Host, reading: Reading[object]) -> Beat:
     written = (service.status, service.disabled_reason, service.forced_down)
     if beat is None:
         return Beat(stamp, seen_s, looked_s=looked_s, written=written)
-    if host.service.state is None:
-        return beat
+    if host.service.state is None or looked_s == beat.looked_s:
+        return beat  # nothing was seen, or this reading is already in it
     # Time in which nobody could look is no silence: the host may have reported all the while.
     gap_s = looked_s - beat.looked_s if beat.looked_s is not None else 0.0
     since_s = beat.seen_s + (gap_s if gap_s > WATCHING_S else 0.0)

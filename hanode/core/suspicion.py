@@ -7,6 +7,7 @@ Three thresholds: after `quiet_after_s` nothing is placed there and its power is
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from statistics import NormalDist
 
 from hanode.core.decisions import Beat
@@ -33,11 +34,18 @@ def latest_s(policy: Policy) -> float:
 
 def suspect_after_s(beat: Beat, policy: Policy) -> float:
     """Sooner for a host that reports like a clock, later for one that does not; the configured time while it is not known."""
-    rhythm = [interval_s for interval_s in beat.intervals_s if interval_s <= latest_s(policy)]  # what is longer was an outage
+    late_s = latest_s(policy)
+    due_s = _due_s(beat.intervals_s, late_s)
+    return policy.suspect_after_s if due_s is None else max(quiet_after_s(policy), min(due_s, late_s))
+
+
+@lru_cache(maxsize=32768)  # asked of every host in every tick, and a host's rhythm changes only when it beats
+def _due_s(intervals_s: tuple[float, ...], late_s: float) -> float | None:
+    """When the next heartbeat is due by those before it; None while they are no rhythm."""
+    rhythm = [interval_s for interval_s in intervals_s if interval_s <= late_s]  # what is longer was an outage
     if len(rhythm) < ENOUGH:
-        return policy.suspect_after_s
-    # In floats: this is asked of every host in every tick, and statistics.pstdev reckons in fractions, fifty times slower.
+        return None
+    # In floats: statistics.pstdev reckons in fractions, fifty times slower.
     mean_s = math.fsum(rhythm) / len(rhythm)
     spread_s = math.sqrt(math.fsum((interval_s - mean_s) ** 2 for interval_s in rhythm) / len(rhythm))
-    due_s = mean_s + SPREADS * spread_s
-    return max(quiet_after_s(policy), min(due_s, latest_s(policy)))
+    return mean_s + SPREADS * spread_s

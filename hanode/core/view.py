@@ -8,7 +8,7 @@ from typing import cast
 
 from hanode.core.draft import Draft
 from hanode.core.facts import Instance, Migration, Reading
-from hanode.core.lifecycle import ENDED, InstanceState
+from hanode.core.lifecycle import ENDED, HostState, InstanceState
 from hanode.core.model import WantKind
 from hanode.core.records import HostRecovery, InstanceRecovery
 
@@ -42,8 +42,9 @@ def view(draft: Draft, record: HostRecovery) -> View | None:
     The list of servers is long and slow, that of the migrations short: only who is still to be posted needs the first.
     """
     states = {entry.state for entry in record.instances.values()}
-    every_s = 10.0 if states <= {*ENDED, InstanceState.WAITING} else draft.policy.follow_s
-    posting = InstanceState.PENDING in states
+    suspected = record.state is HostState.SUSPECT  # nothing is asked of Nova yet, so there is nothing to follow
+    every_s = 10.0 if suspected or states <= {*ENDED, InstanceState.WAITING} else draft.policy.follow_s
+    posting = InstanceState.PENDING in states and not suspected
     servers = draft.reading(WantKind.SERVERS, record.host, every_s if posting else max(10.0, SELDOM * every_s))
     migrations = draft.reading(WantKind.MIGRATIONS, record.host, every_s)
     skip_images = draft.skip_images(300.0)

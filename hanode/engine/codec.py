@@ -230,6 +230,8 @@ def _whole(home: str, entries: Sequence[Entry]) -> list[_Kept]:
 
 def _joined(home: str, main: Entry, by_key: Mapping[str, Entry]) -> _Kept:
     kept = from_entry(_Kept, main)
+    if not kept.parts:
+        return kept
     name = main.key.removeprefix(f"{home}/")
     table = dict(kept.record.instances)
     for number in range(1, kept.parts + 1):

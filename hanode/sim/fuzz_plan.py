@@ -113,7 +113,7 @@ def draw(rng: Random) -> Plan:
     homes = {server: rng.choice(HOSTS) for server in SERVERS}
     excused: dict[str, str] = {}
     servers = _servers(rng, homes, excused)
-    setup = [_policy(rng), *_hosts(rng, domains), *_aggregates(rng), *servers]
+    setup = [_policy(rng), _daemons(rng), *_hosts(rng, domains), *_aggregates(rng), *servers]
     return Plan(domains, homes, setup, excused=excused)
 
 
@@ -133,6 +133,11 @@ def _policy(rng: Random) -> str:
         "boot_s": 200,
     }
     return "policy " + " ".join(f"{name}={value}" for name, value in options.items())
+
+
+def _daemons(rng: Random) -> str:
+    """Who is quick meets other moments than who has a large cloud to think about."""
+    return f"daemons {' '.join(DAEMONS)} gap={rng.choice((0.2, 1, 1, 1.5, 2))}"
 
 
 def _hosts(rng: Random, domains: Mapping[str, str]) -> Iterator[str]:

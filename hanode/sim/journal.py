@@ -51,7 +51,8 @@ class MemoryJournal:
     def read(self, prefix: str) -> tuple[Entry, ...]:
         self._faults("before", "read")
         with self.space.lock:
-            found = tuple(entry for key, entry in sorted(self.space.entries.items()) if key.startswith(prefix))
+            entries = self.space.entries
+            found = tuple(entries[key] for key in sorted(key for key in entries if key.startswith(prefix)))
         self._faults("after", "read")
         return found
 

@@ -80,9 +80,11 @@ class Simulation:
         nodes: Sequence[str] = ("n1", "n2", "n3"),
         latencies: Latencies | None = None,
         crash_at: Iterable[tuple[int, str]] = (),
+        tick_gap_s: float = TICK_GAP_S,
     ) -> None:
         """`crash_at` is of the first node: the number of its port call, and "before" or "after" it."""
         self.world, self.policy = world, policy
+        self._tick_gap_s = tick_gap_s
         self.story = Story(world)
         self.space = Space(clock=lambda: world.now_s)
         self._lock = OfficeLock(policy.lease_ttl_s)
@@ -128,7 +130,7 @@ class Simulation:
 
     def _wake(self, name: str) -> None:
         daemon = self.daemons[name]
-        daemon.next_tick_s = min(daemon.next_tick_s, max(self.world.now_s, daemon.last_tick_s + TICK_GAP_S))
+        daemon.next_tick_s = min(daemon.next_tick_s, max(self.world.now_s, daemon.last_tick_s + self._tick_gap_s))
 
     # ------------------------------------------------------------------ time
 
@@ -159,7 +161,7 @@ class Simulation:
                 daemon.last_tick_s = now_s
                 daemon.next_tick_s = now_s + 3600.0  # what wakes it during the tick comes sooner
                 pause_s = daemon.engine.tick()
-                daemon.next_tick_s = min(daemon.next_tick_s, now_s + max(pause_s, TICK_GAP_S))
+                daemon.next_tick_s = min(daemon.next_tick_s, now_s + max(pause_s, self._tick_gap_s))
         except Crash as crash:
             self.story.say(daemon.node.name, f"-- {crash}")
             self.kill(daemon.node.name)

@@ -15,7 +15,7 @@ from hanode.core import policy as policies
 from hanode.core.commands import VERBS
 from hanode.core.policy import Policy
 from hanode.errors import ConfigError
-from hanode.sim.run import Simulation
+from hanode.sim.run import TICK_GAP_S, Simulation
 from hanode.sim.world import VOLUMES, Answer, BmcMode, Condition, Domain, Effect, Part, Timings, World
 
 
@@ -27,6 +27,7 @@ class Stage:
         self.timings = Timings()
         self.daemons: tuple[str, ...] = ("n1", "n2", "n3")
         self.start_s = 0.0
+        self.tick_gap_s = TICK_GAP_S
         self.without_device: set[str] = set()
         self.left_behind: dict[str, str] = {}
         self.excused: dict[str, str] = {}
@@ -68,7 +69,7 @@ class Stage:
     def begin(self, crash_at: Iterable[tuple[int, str]] = ()) -> Simulation:
         for domain, hosts in sorted(self.declared.items(), key=lambda item: item[0].name):
             self.world.add_aggregate(domain.name, hosts, {"hanode:storage": domain.name, "hanode:kind": domain.kind})
-        self._simulation = Simulation(self.world, self.policy, self.daemons, crash_at=crash_at)
+        self._simulation = Simulation(self.world, self.policy, self.daemons, crash_at=crash_at, tick_gap_s=self.tick_gap_s)
         for daemon in self._simulation.daemons.values():
             daemon.next_tick_s += self.start_s
         return self._simulation

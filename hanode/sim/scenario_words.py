@@ -12,6 +12,7 @@ from hanode.ports import Transaction
 from hanode.sim import mending
 from hanode.sim.journal import MemoryJournal
 from hanode.sim.node import Injection
+from hanode.sim.run import TICK_GAP_S
 from hanode.sim.scenario_stage import AnyOptions, Birth, Stage, Word, as_like, one_of
 from hanode.sim.world import (
     Answer,
@@ -75,8 +76,8 @@ def _group(stage: Stage, name: str, policy: str, servers: list[str]) -> None:
     stage.world.servers.groups.append(ServerGroup(name, policy, frozenset(map(stage.server_id, servers))))
 
 
-def _daemons(stage: Stage, names: list[str], start: float = 0.0) -> None:
-    stage.daemons, stage.start_s = tuple(names), start
+def _daemons(stage: Stage, names: list[str], start: float = 0.0, gap: float = TICK_GAP_S) -> None:
+    stage.daemons, stage.start_s, stage.tick_gap_s = tuple(names), start, gap
 
 
 def _seed(stage: Stage, seed: int) -> None:
@@ -129,7 +130,7 @@ SETUP: Mapping[str, Word] = {
     "servers": Word("NAME... on HOST state=STATE task=STATE [off] power=STATE [volume] vcpus=NUMBER ram-mb=NUMBER ephemeral-gb=NUMBER"
                     " project=NAME image=NAME [locked] zone=NAME", _servers),
     "group": Word("NAME GROUP SERVER...", _group),
-    "daemons": Word("NAME... start=SECONDS", _daemons),
+    "daemons": Word("NAME... start=SECONDS gap=SECONDS", _daemons),
     "left-behind": Word("SERVER... because TEXT", _left_behind),
     "may-be-left-behind": Word("SERVER... because TEXT", _excused),
     "persons-err": Word("", _persons_err),  # a double run of a host that a person wrongly called dead is not hanode's

@@ -12,6 +12,7 @@ from hanode.core.draft import Draft
 from hanode.core.facts import Host, Instance, Migration
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import InstanceState
+from hanode.core.model import Action, ActionKind
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.view import View
@@ -34,6 +35,16 @@ def does_not_wait_for_the_records() -> Iterator[None]:
 def takes_a_done_record_for_finished() -> Iterator[None]:
     """Waits only for the records of evacuations that are under way."""
     with patch.object(Migration, "blocks_release", property(lambda m: m.kind == "evacuation" and m.is_open)):
+        yield
+
+
+@caught("S7", "agent-back-mid-rebuild")
+def enables_a_host_that_has_left_a_rebuild_open() -> Iterator[None]:
+    """Enables a host as soon as its nova-compute reports again, whatever evacuation to it is open."""
+    def unshield(draft: Draft, e: Evidence) -> None:
+        action = Action(e.host.name, ActionKind.ENABLE, "agent-down", service_id=e.host.service.service_id)
+        draft.act(action, draft.policy.retry_s)
+    with changed("core.decide._unshield", unshield):
         yield
 
 

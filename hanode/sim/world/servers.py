@@ -99,7 +99,8 @@ class Servers:
         return tuple(self.by_id[key] for key in sorted(self.by_id) if not self.by_id[key].deleted)
 
     def on(self, host: str) -> tuple[Server, ...]:
-        return tuple(server for server in self.live() if server.host == host)
+        here = (key for key, server in self.by_id.items() if server.host == host and not server.deleted)
+        return tuple(self.by_id[key] for key in sorted(here))
 
     def named(self, name: str) -> Server:
         """The server of that name (names are unique in a world), or the API's 404."""
