@@ -87,7 +87,7 @@ class Simulate(Command):
 
     def _tell_one(self, fuzz: Any, seed: int) -> int:
         scenario = fuzz.compose(seed)
-        result = importlib.import_module("hanode.sim.scenario").play(scenario.text)
+        result = importlib.import_module("hanode.sim.scenario").play(scenario.text, watch=fuzz.until_quiet)
         print(f"{scenario.text}\n{result.text}", file=self.app.stdout)
         return REFUSED if result.violations else OK
 

@@ -41,6 +41,7 @@ class Evidence:
     commits: Sequence[Commit] = ()
     ticks: Sequence[Tick] = ()
     answered_for: Collection[str] = ()  # hosts whose double runs are a person's fault, where a scenario wants that told apart
+    unseen_s: float = 0.0  # so young an evacuation of somebody else's cannot have been seen
     confirmed: Collection[str] = ()  # hosts that a person declared dead: S2 then rests on that person
     may_be_fenced_alive: Collection[str] = ()  # hosts in an aggregate with fence_living_hosts
     may_lose_data: Collection[str] = ()  # instance ids whose owners allow a rebuild

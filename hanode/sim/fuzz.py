@@ -90,7 +90,8 @@ def compose(seed: int) -> Scenario:
     return Scenario(seed, "".join(f"{line}\n" for line in text), tuple(kind for kind in FAULTS if chosen.get(kind)))
 
 
-def _quiet(simulation: Simulation) -> Callable[[], bool]:
+def until_quiet(simulation: Simulation) -> Callable[[], bool]:
+    """A seed is over when everybody has done what there was to do."""
     return lambda: simulation.world.now_s > MEND_S + 60 and is_quiet(simulation)
 
 
@@ -98,7 +99,7 @@ def try_seed(seed: int, smallest: bool = False) -> Outcome:
     """Play it and judge it; `smallest`: show each failure by the fewest lines that still fail so."""
     scenario = compose(seed)
     try:
-        result = play(scenario.text, watch=_quiet)
+        result = play(scenario.text, watch=until_quiet)
     except Exception as error:  # noqa: BLE001 - a crash of hanode is a finding like any other
         rule, sentence = crash_of(error)
         return Outcome(scenario, (_failure(scenario, rule, sentence, "", smallest),))
@@ -113,7 +114,7 @@ def try_seed(seed: int, smallest: bool = False) -> Outcome:
 def _failure(scenario: Scenario, invariant: str, sentence: str, story: str, smallest: bool) -> Failure:
     text = scenario.text
     if smallest:
-        text = shrink(text, fails_alike(invariant, sentence, _quiet))
+        text = shrink(text, fails_alike(invariant, sentence, until_quiet))
         story = play(text).text if story else ""
     return Failure(scenario.seed, invariant, sentence, text, story)
 

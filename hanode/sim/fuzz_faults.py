@@ -159,6 +159,12 @@ def _api_fails(rng: Random, plan: Plan) -> Lines:
     return [(at_s, f"api-fault {call} {answer} effect={effect} times={rng.randint(1, 12)} delay={rng.randint(1, int(ACCEPT_LAG_S))}")]
 
 
+def _api_refuses(rng: Random, plan: Plan) -> Lines:
+    """Nova refuses some requests with 403, as while its policy or a role is being changed."""
+    at_s, call = plan.moment(rng), rng.choice(CALLS)
+    return [(at_s, f"api-fault {call} refused times={rng.randint(1, 12)}")]
+
+
 def _api_slow(rng: Random, plan: Plan) -> Lines:
     """Nova answers late, sometimes later than anybody waits."""
     at_s, call = plan.moment(rng), rng.choice(CALLS)
@@ -316,6 +322,7 @@ FAULTS: Mapping[str, Fault] = {
     "placement-down": _part("placement", 200.0, "Placement refuses connections."),
     "api-down": _part("api", 120.0, "nova-api refuses connections."),
     "api-fails": _api_fails,
+    "api-refuses": _api_refuses,
     "api-slow": _api_slow,
     "claims-fail": _claims_fail,
     "no-valid-host": _no_valid_host,

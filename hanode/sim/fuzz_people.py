@@ -73,6 +73,37 @@ def _live_migration(rng: Random, plan: Plan) -> Lines:
     return [(at_s, f"live-migration {server} to {target}"), (after(rng, at_s, 200.0), f"live-migration-ends {server} error")]
 
 
+def _another_ha(rng: Random, plan: Plan) -> Lines:
+    """Another HA system evacuates the servers of a failed host as well, as soon as Nova lets it, and fences nobody.
+
+    It stays within the storage domain and off shares, where a wrong target alone would make Nova build new disks.
+    """
+    blows = [(at_s, host) for at_s, host in plan.blows if plan.domains[host].endswith(":rbd")]
+    if not blows:
+        return []
+    at_s, host = rng.choice(blows)
+    targets = [other for other in HOSTS if plan.domains[other] == plan.domains[host] and other != host]
+    servers = plan.on(host)
+    plan.excuse(servers, "another HA system sent it away as well")
+    begins_s = after(rng, at_s + rng.choice((15.0, 60.0)), 120.0)
+    asked = rng.sample(servers, rng.randint(0, len(servers)))
+    return [(round(begins_s + at / 2, 1), f"admin-evacuates {server} to {rng.choice(targets)}") for at, server in enumerate(asked)]
+
+
+def _pauses(rng: Random, plan: Plan) -> Lines:
+    """An operator pauses all fencing for a while, and may take it back."""
+    at_s, for_s = plan.moment(rng), rng.randint(20, 400)
+    plan.blind.append((at_s, at_s + for_s))
+    resumes = [(after(rng, at_s, 300.0), 'operator-resumes "it is done"')] if rng.random() < 0.5 else []
+    return [(at_s, f'operator-pauses "work on the switches" for={for_s}'), *resumes]
+
+
+def _reloads(rng: Random, plan: Plan) -> Lines:
+    """An operator changes the configuration of running daemons, limits that need no new judgement."""
+    options = ("max_evacuations=1", "max_evacuations=8", "release=auto", "release=operator", "follow_s=3", "fence_after_s=90")
+    return [(plan.moment(rng), f"reload {rng.choice(options)}") for _ in range(rng.randint(1, 3))]
+
+
 PEOPLE: Mapping[str, Fault] = {
     "owners": _owners,
     "creates": _creates,
@@ -82,4 +113,7 @@ PEOPLE: Mapping[str, Fault] = {
     "releases": _releases,
     "admin": _admin,
     "live-migration": _live_migration,
+    "another-ha": _another_ha,
+    "pauses": _pauses,
+    "reloads": _reloads,
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 
 from hanode.core.accounts import NOT_OURS
@@ -21,11 +21,9 @@ from hanode.sim.evidence import Evidence, Tick, Violation
 from hanode.sim.knowledge import acted_on_what_it_knew, latest_record, spared_sick_storage, was_fenced
 from hanode.sim.node import PortCall
 from hanode.sim.ports import Commit
+from hanode.sim.posts import BLOCKING, HANODE, OPEN, Ledger, by_strangers, posts
 from hanode.sim.world import Event, Server, World
 
-HANODE = "hanode"
-OPEN = frozenset({"accepted", "pre-migrating"})
-BLOCKING = OPEN | {"done"}
 MOVING = OPEN | {"preparing", "running", "migrating", "post-migrating"}
 IRREVERSIBLE = frozenset({"fencer.power_off", "fencer.power_on", "cloud.evacuate"})
 
@@ -33,16 +31,17 @@ IRREVERSIBLE = frozenset({"fencer.power_off", "fencer.power_on", "cloud.evacuate
 def judge(evidence: Evidence) -> tuple[Violation, ...]:
     """Every safety violation, in order of time."""
     world = evidence.world
+    doubled = by_strangers(world.log)
     found = (
-        *one_writer(world, evidence.answered_for),
+        *one_writer(world, evidence.answered_for, doubled),
         *source_off(world.log, evidence.confirmed, evidence.policy.proof_s),
-        *one_evacuation(world.log),
+        *one_evacuation(world.log, evidence.unseen_s),
         *one_move(world.log, 3 * evidence.policy.report_interval_s),
         *fenced_rightly(evidence),
         *acted_on_what_it_knew(evidence),
         *spared_sick_storage(evidence),
         *in_office(evidence.commits, evidence.calls),
-        *no_data_lost(world, evidence.may_lose_data),
+        *no_data_lost(world, {*evidence.may_lose_data, *doubled}),
         *released_rightly(world.log),
         *targets_stay(world.log),
     )
@@ -60,10 +59,10 @@ def digest(log: Iterable[Event]) -> str:
 # --------------------------------------------------------------------------- S1, S6: disks
 
 
-def one_writer(world: World, answered_for: Collection[str] = ()) -> Iterator[Violation]:
-    """S1: no instance runs on two hosts, be it on one disk or on two."""
+def one_writer(world: World, answered_for: Collection[str] = (), doubled: Collection[str] = ()) -> Iterator[Violation]:
+    """S1: no instance runs on two hosts, be it on one disk or on two; `doubled` are instances that somebody else has seen to."""
     names = world.servers.names()
-    for instance_id in sorted(names):
+    for instance_id in sorted(set(names) - set(doubled)):
         writers = sorted({(w.from_s, w.boot, w.host): w for disk in world.disks.of_instance(instance_id)
                           for w in disk.writers}.items())
         for (_, one), (_, other) in combinations(writers, 2):
@@ -86,54 +85,21 @@ def no_data_lost(world: World, may_lose_data: Collection[str]) -> Iterator[Viola
 # --------------------------------------------------------------------------- S2, S3, S7: what Nova accepted
 
 
-@dataclass
-class Ledger:
-    """The world as far as its log has been read: which host is off, which evacuation record is open."""
-
-    off: set[str] = field(default_factory=set)
-    on_s: dict[str, float] = field(default_factory=dict)  # when its power last changed
-    rows: dict[str, Mapping[str, str]] = field(default_factory=dict)
-    never_cast: set[str] = field(default_factory=set)  # requests that nova-conductor gave up before anything was sent
-
-    def read(self, event: Event) -> None:
-        if event.kind == "power":
-            (self.off.add if event.facts["to"] == "off" else self.off.discard)(event.subject)
-            self.on_s[event.subject] = event.time_s
-        elif event.kind == "migration" and event.facts["type"] == "evacuation":
-            self.rows[event.subject] = event.facts
-        elif event.kind == "action-error" and event.facts["name"] == "rebuild_server":
-            self.never_cast.add(event.subject)
-
-    def may_still_run(self, instance_id: str) -> Iterator[tuple[str, Mapping[str, str]]]:
-        """Open evacuations of the instance, apart from those that are dead by Nova's own word or by their target's power."""
-        for number, row in sorted(self.rows.items(), key=lambda item: int(item[0])):
-            dead = row["request"] in self.never_cast or row["target"] in self.off
-            if row["instance"] == instance_id and row["status"] in OPEN and not dead:
-                yield number, row
-
-
-def _posts(log: Iterable[Event]) -> Iterator[tuple[Event, Ledger]]:
-    """Each evacuation of ours that Nova accepted, with the ledger as it was just before."""
-    ledger = Ledger()
-    for event in log:
-        if event.kind == "evacuate-accepted" and event.facts["user"] == HANODE:
-            yield event, ledger
-        ledger.read(event)
-
-
 def source_off(log: Iterable[Event], confirmed: Collection[str] = (), proof_s: float = 0.0) -> Iterator[Violation]:
     """S2: at each accepted POST of ours the source is really off; who is switched on within `proof_s` before cannot be seen."""
-    for event, ledger in _posts(log):
+    for event, ledger in posts(log):
         source = event.facts["source"]
         just_now = event.time_s - ledger.on_s.get(source, float("-inf")) < proof_s
         if source not in ledger.off and source not in confirmed and not just_now:
             yield Violation("S2", event.time_s, f"evacuation accepted ({event.text}) while {source} is powered on")
 
 
-def one_evacuation(log: Iterable[Event]) -> Iterator[Violation]:
-    """S3: no POST of ours for an instance of which another evacuation may still run."""
-    for event, ledger in _posts(log):
+def one_evacuation(log: Iterable[Event], unseen_s: float = 0.0) -> Iterator[Violation]:
+    """S3: no POST of ours for an instance of which another evacuation may still run; one of others is seen after `unseen_s`."""
+    for event, ledger in posts(log):
         for number, row in ledger.may_still_run(event.subject):
+            if ledger.is_strangers(row) and event.time_s - ledger.asked_s[row["request"]] < unseen_s:
+                continue
             yield Violation("S3", event.time_s, f"evacuation accepted ({event.text}) while record {number} to"
                                                 f" {row['target'] or 'any host'} is {row['status']}")
 
@@ -176,7 +142,7 @@ def released_rightly(log: Iterable[Event]) -> Iterator[Violation]:
 
 def targets_stay(log: Iterable[Event]) -> Iterator[Violation]:
     """S7: a host that an unfinished evacuation names as its source is no target: its next start would destroy what came to it."""
-    for event, ledger in _posts(log):
+    for event, ledger in posts(log):
         for number, row in ledger.rows.items():
             if row["status"] in BLOCKING and row["source"] == event.facts["target"]:
                 yield Violation("S7", event.time_s, f"{event.text}, which evacuation record {number} ({row['status']}) names as its source")
@@ -247,8 +213,9 @@ def _journal_began_s(time_s: float, commits: Sequence[Commit]) -> float:
 
 
 def _is_fencing(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
+    """Told off in this round; after an earlier one it waits for its turn like any other."""
     record = latest_record(host, time_s, ticks)
-    return record is not None and record.state is HostState.FENCING
+    return record is not None and record.state is HostState.FENCING and bool(record.offs)
 
 
 # --------------------------------------------------------------------------- S5: office

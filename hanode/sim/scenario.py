@@ -20,6 +20,9 @@ from hanode.sim.scenario_stage import Stage, Word, one_of
 from hanode.sim.scenario_words import EVENTS, SETUP
 from hanode.sim.world import ComputeHost, Kernel, Server, World
 
+UNSEEN_S = 10.0
+"""Where people err, one of them may post in the moment between hanode's last look at Nova and its own request."""
+
 FILE = "scenario"
 """The name of the text within a scenario's folder."""
 
@@ -143,8 +146,9 @@ def _violations(stage: Stage, before: Mapping[str, Was]) -> Iterator[Violation]:
     shot_alive = [h for a in world.nova.true_aggregates() if a.name in policy.fence_living_aggregates for h in sorted(a.hosts)]
     confirmed = _confirmed(simulation)
     answered_for = confirmed if stage.persons_err else frozenset()
+    unseen_s = UNSEEN_S if stage.persons_err else 0.0
     yield from judge(
-        simulation.evidence(confirmed=confirmed, answered_for=answered_for, may_be_fenced_alive=frozenset(shot_alive))
+        simulation.evidence(confirmed=confirmed, answered_for=answered_for, may_be_fenced_alive=frozenset(shot_alive), unseen_s=unseen_s)
     )
     yield from accounted(world, before, recoveries)
     placeable = [instance_id for instance_id, was in before.items() if was.name not in {**stage.left_behind, **stage.excused}]

@@ -215,10 +215,10 @@ def test_a_release_after_the_records_are_completed_is_right() -> None:
 
 def off_ordered(
     host: str, time_s: float, office_since_s: float = 0.0, holds: tuple[Hold, ...] = (), state: HostState = HostState.FENCING,
-    orders: bool = True, closes: tuple[Closed, ...] = (),
+    orders: bool = True, closes: tuple[Closed, ...] = (), offs: tuple[str, ...] = ("",),
 ) -> Tick:
     """A tick that orders this off, and what it knew."""
-    record = HostRecovery(host, f"i-{host}", state, "test", "then")
+    record = HostRecovery(host, f"i-{host}", state, "test", "then", offs=offs)
     orders_off = (Action(host, ActionKind.POWER_OFF, record.incident),) if orders else ()
     return Tick(time_s, "n1", Decisions(Timers(office_since_s), writes=() if closes else (record,), actions=orders_off,
                                         holds=holds, closes=closes))
@@ -286,6 +286,13 @@ def test_more_fencing_at_once_than_allowed_breaks_s4() -> None:
     assert "c1, c2 are being fenced at once" in s4(cloud(), calls, both, Policy(max_fencing=1))[0]
     first_is_off = [both[0], off_ordered("c1", 100.2, state=HostState.FENCED, orders=False), both[1]]
     assert s4(cloud(), calls, first_is_off, Policy(max_fencing=1)) == []
+
+
+def test_a_host_that_waits_for_another_round_of_offs_is_not_being_fenced() -> None:
+    """Its device did not answer, and now answers again: it queues behind the others before it is told off anew."""
+    calls = [off_sent("c1", 100.0), off_sent("c2", 111.0)]
+    again = [off_ordered("c1", 99.0), off_ordered("c1", 110.0, orders=False, offs=()), off_ordered("c2", 110.5)]
+    assert s4(cloud(), calls, again, Policy(max_fencing=1)) == []
 
 
 # --------------------------------------------------------------------------- S5

@@ -49,6 +49,7 @@ class Answer(StrEnum):
     DOWN = "connection refused"
     HANG = "no answer"
     ERROR = "HTTP 500"
+    REFUSED = "HTTP 403"
     SLOW = "a late answer"
 
 
@@ -122,6 +123,8 @@ class ControlPlane:
             raise Down(f"{part} refuses connections")
         if fault.answer is Answer.HANG:
             raise Hang(f"{call} {subject}: no answer")
+        if fault.answer is Answer.REFUSED:
+            raise ApiError(403, f"{call} {subject}: Policy doesn't allow this to be performed")
         raise ApiError(500, f"{call} {subject}: unexpected API error")
 
     def _take(self, call: str) -> ApiFault | None:
