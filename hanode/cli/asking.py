@@ -21,6 +21,7 @@ from hanode.cli.status import read_report
 from hanode.conf import build
 from hanode.core.model import Answer, Command
 from hanode.core.records import HostRecovery
+from hanode.engine.plain import one_line
 from hanode.engine.report import Report
 from hanode.errors import Refused
 
@@ -63,7 +64,7 @@ class Word(Act):
             print(f"Not answered within {patience_s:.0f} s: no daemon leads now, or it is slow. A leader that comes "
                   f"within {TTL_S:.0f} s still decides on it. Look with `hanode status`; nothing has been done yet.", file=sys.stderr)
             return REFUSED
-        print(f"{'Accepted' if answer.accepted else 'Refused by the leader'}: {about}{answer.text}",
+        print(f"{'Accepted' if answer.accepted else 'Refused by the leader'}: {about}{one_line(answer.text)}",
               file=self.app.stdout if answer.accepted else sys.stderr)
         return OK if answer.accepted else REFUSED
 

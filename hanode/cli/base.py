@@ -21,7 +21,7 @@ from stevedore.extension import Extension, ExtensionManager
 from hanode.conf import build
 from hanode.engine.codec import META, Meta, from_entry
 from hanode.engine.ledger import Ledger
-from hanode.engine.plain import csv_cell, deep, lines
+from hanode.engine.plain import csv_cell, deep, one_line
 from hanode.errors import Ambiguous, ConfigError, HanodeError, Unreachable
 from hanode.ports import Journal
 
@@ -147,7 +147,7 @@ def cleaner(formatter: str) -> Callable[[Any], Any]:
     """What a tenant or an operator wrote must not command a terminal or a spreadsheet; json and yaml quote for themselves."""
     if formatter in {"json", "yaml"}:
         return lambda value: value
-    clean = csv_cell if formatter == "csv" else lines
+    clean = csv_cell if formatter == "csv" else one_line
 
     def cell(value: Any) -> Any:
         if isinstance(value, FormattableColumn):
@@ -179,6 +179,6 @@ class Pairs(FormattableColumn[Mapping[str, Any]]):
 
 
 def complain(error: object, code: int) -> int:
-    print(f"hanode: {error}", file=sys.stderr)
+    print(f"hanode: {one_line(str(error))}", file=sys.stderr)
     return code
 

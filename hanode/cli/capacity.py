@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cliff.lister import Lister
-
-from hanode.cli.base import OK, REFUSED, Act, Lines, Quiet, open_desk
+from hanode.cli.base import OK, REFUSED, Act, Lines, Rows, open_desk
 from hanode.conf import build
 from hanode.core.capacity import SMALL, Finding, racks_of, standing
 from hanode.core.decisions import Closed
@@ -21,6 +19,7 @@ from hanode.core.records import Records
 from hanode.core.remedy import remedy
 from hanode.core.stock import Stock, all_asks, fail, moved
 from hanode.engine.lasted import lasted_of
+from hanode.engine.plain import one_line
 from hanode.engine.report import few
 from hanode.engine.stocktake import take_stock
 from hanode.errors import Refused
@@ -75,7 +74,7 @@ def read_paper(files: list[str]) -> Paper:
     return Paper(stock, policy, records, desk.ledger.read_history())
 
 
-class Capacity(Quiet, Lister):
+class Capacity(Rows):
     """Say whether the cloud can lose hosts and still restart every protected instance, under all constraints.
 
     Without options, what [capacity] promises is checked; where that promises nothing, any one host and each rack. `how` says
@@ -143,7 +142,7 @@ class HostOkToStop(Act):
     def take_action(self, parsed_args: argparse.Namespace) -> int:
         paper = read_paper(parsed_args.config_file)
         lines = reasons_to_stay(paper.stock, paper.known(parsed_args.hosts), paper.policy)
-        print("\n".join(lines) or f"yes: {few(sorted(set(parsed_args.hosts)))} may be stopped", file=self.app.stdout)
+        print("\n".join(map(one_line, lines)) or f"yes: {few(sorted(set(parsed_args.hosts)))} may be stopped", file=self.app.stdout)
         return REFUSED if lines else OK
 
 
@@ -165,7 +164,7 @@ def _everything(stock: Stock, host: str, policy: Policy) -> Any:
     return all_asks(replace(stock, hosts={host: stock.hosts[host]}), replace(policy, recovery="evacuate", recovery_by_aggregate={}))[host]
 
 
-class Plan(Quiet, Lister):
+class Plan(Rows):
     """Show what would happen if these hosts failed now: gates, fence devices, each instance's place or refusal, in order and time.
 
     The durations are the medians of what the journal's history has measured.

@@ -100,7 +100,7 @@ class ConfigPolicy(Act):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument("service", choices=("nova", "placement"))
+        parser.add_argument("service", choices=("nova", "placement"), help="whose rules")
         parser.add_argument("--role", metavar="ROLE", type=_role, default="hanode", help="the role of hanode's user (default hanode)")
         return parser
 

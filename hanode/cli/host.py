@@ -11,6 +11,7 @@ from hanode.cli.asking import NamedHost, Word, find_record, known_host, named_ho
 from hanode.cli.base import Card, Desk, Pairs, Table
 from hanode.cli.status import read_report
 from hanode.core.lifecycle import HostState
+from hanode.engine.plain import one_line
 from hanode.engine.report import Report
 from hanode.errors import Refused
 
@@ -118,7 +119,7 @@ class HostConfirmFenced(Word):
         lines = [f"{host} is {known.get('verdict')}: {known.get('reason')}", f"It waits for you because: {reason}"]
         lines += [f"  {key}: {value}" for key, value in sorted(known.get("evidence", {}).items())]
         lines.append("If it still runs, its instances will run twice and their disks will be destroyed.")
-        print("\n".join(lines), file=self.app.stdout)
+        print("\n".join(map(one_line, lines)), file=self.app.stdout)
 
 
 class HostRelease(Word):

@@ -24,11 +24,6 @@ def one_line(text: str) -> str:
     return "".join(c if c in JOINERS or unicodedata.category(c) not in CATEGORIES else _escaped(c) for c in text)
 
 
-def lines(text: str) -> str:
-    """As one_line, but lines stay lines: for a cell that we made of several."""
-    return "\n".join(one_line(line) for line in text.split("\n"))
-
-
 def csv_cell(text: str) -> str:
     """A spreadsheet must show it, not compute it."""
     shown = one_line(text)

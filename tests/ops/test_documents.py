@@ -83,3 +83,14 @@ def test_every_option_of_the_documents_exists() -> None:
     named = {(path.name, *found) for path in DOCUMENTS for found in OPTION.findall(path.read_text(encoding="utf-8"))}
     assert len(named) > 5
     assert not {(file, group, option) for file, group, option in named if (group, option) not in known}
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_teaches(name: str) -> None:
+    """What it does in a sentence, what its exit code means, and a line to copy."""
+    command: Any = COMMANDS[name](Shell(), None)
+    parser = command.get_parser(f"hanode {name}")
+    shown = f"{command.get_description()}\n{command.get_epilog()}"
+    assert re.search(r"\w+\.", shown) and "xit code" in shown
+    assert f"  hanode {name}" in re.split("Examples?:\n", shown)[1]
+    undocumented = [action.dest for action in parser._actions if not (action.help or action.metavar)]
+    assert undocumented in ([], ["command"]), "an option without a word about it"
