@@ -260,11 +260,13 @@ class Draft:
             self.note(level, event, host, text)
         self._said[subject] = fact
 
-    def keep_said(self, event: str, host: str) -> None:
-        """Nothing is known of it in this tick: what was said last goes on being so."""
+    def said_of(self, event: str, host: str) -> str | None:
+        """What was last said of it to be so, and goes on being so if nothing else is said in this tick."""
         subject = f"{event}/{host}/"
-        if subject in self.timers.said:
-            self._said.setdefault(subject, self.timers.said[subject])
+        said = self.timers.said.get(subject)
+        if said is not None:
+            self._said.setdefault(subject, said)
+        return said
 
     def held(self, host: str, named: bool = False) -> Hold | None:
         """The hold that forbids shooting this host now."""

@@ -10,9 +10,10 @@ from hanode.core.draft import Draft
 from hanode.core.facts import Power
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState
-from hanode.core.model import Command
+from hanode.core.model import Command, WantKind
 from hanode.core.records import HostRecovery
 
+FIRST_CONTACT = "first-contact"
 MET_EVERY_S = 60.0
 """What was learned at first contacts is written down so often, for all of them together."""
 
@@ -38,20 +39,31 @@ def _reported_while_off(draft: Draft, host: str, trace: Trace) -> bool:
 
 def _strangers(draft: Draft) -> None:
     """At first contact a device's identity is remembered; one that tells another later belongs to another machine."""
-    met = {}
-    for host, check in sorted(draft.timers.checks.items()):
-        told = {d.device: d.identity for d in check.devices if d.identity and not d.configured}
-        known = draft.roster.identities.get(host, {})
+    new = sorted(host for kind, host in draft.snapshot.readings if kind is WantKind.CHECK and host in draft.timers.checks)
+    for host in new:
+        told, known = _told(draft, host), draft.roster.identities.get(host, {})
         changed = [f"{known[d]} was met first, {told[d]} is told now" for d in sorted(told) if known.get(d, told[d]) != told[d]]
-        if host in draft.roster.quarantined:
-            continue
-        if changed:
+        if changed and host not in draft.roster.quarantined:
             _quarantine(draft, host, f"its identity has changed ({'; '.join(changed)})", "is another")
-        elif told.items() - known.items():
-            described = {device.device for device in check.devices}
-            met[host] = {device: told_once for device, told_once in sorted({**known, **told}.items()) if device in described}
-    if met and draft.waited("first-contact", MET_EVERY_S):
-        draft.roster = replace(draft.roster, identities=dict(sorted({**draft.roster.identities, **met}.items())))
+    unmet = any(_told(draft, host).items() - draft.roster.identities.get(host, {}).items() for host in new)
+    if (unmet or draft.peek(FIRST_CONTACT) is not None) and draft.waited(FIRST_CONTACT, MET_EVERY_S):
+        draft.roster = replace(draft.roster, identities=_met(draft))
+        draft.end_wait(FIRST_CONTACT)
+
+
+def _told(draft: Draft, host: str) -> dict[str, str]:
+    return {d.device: d.identity for d in draft.timers.checks[host].devices if d.identity and not d.configured}
+
+
+def _met(draft: Draft) -> Mapping[str, Mapping[str, str]]:
+    """What was known, and what every check has told since; of a host only the devices that it still has."""
+    met = dict(draft.roster.identities)
+    for host in draft.timers.checks.keys() - draft.roster.quarantined.keys():
+        described = {device.device for device in draft.timers.checks[host].devices}
+        found = {**_told(draft, host), **met.get(host, {})}
+        if found:
+            met[host] = {device: identity for device, identity in sorted(found.items()) if device in described}
+    return dict(sorted(met.items()))
 
 
 def _quarantine(draft: Draft, host: str, why: str, what: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from heapq import nsmallest
 from zlib import crc32
 
 from hanode.core.decisions import HostCheck, Level, Readiness, Verdict
@@ -38,6 +40,8 @@ ALARM_AFTER_S = 1800.0
 MANY = 5
 """So many hosts lost at once have one cause: one alarm."""
 
+LOST, WELL = "lost", "well"
+
 LEFT_WRITTEN_S = 600.0
 """How much of a mute is left is written down so often."""
 
@@ -47,10 +51,12 @@ LEFT_WRITTEN_S = 600.0
 
 def check_due_s(host: str, check: HostCheck | None, policy: Policy, office_since_s: float) -> float:
     """When the host's devices are to be checked next, on the leader's clock; spread by the host's own name."""
-    jitter = crc32(host.encode()) / 2**32
+    jitter = _jitter(host)
     every_s = policy.check_every_s
     if check is None:
         return office_since_s + policy.office_hold_s + jitter * min(every_s, FIRST_ROUND_S)
+    if check.is_flawless and check.told:
+        return check.at_s + every_s * (0.75 + jitter / 2)
     pause_s = every_s
     if any(device.login_refused for device in check.devices):
         pause_s = max(REFUSED_S, every_s)
@@ -59,12 +65,18 @@ def check_due_s(host: str, check: HostCheck | None, policy: Policy, office_since
     return check.at_s + pause_s * (0.75 + jitter / 2)
 
 
+@lru_cache(maxsize=65536)
+def _jitter(host: str) -> float:
+    """From 0 to 1, the same for ever."""
+    return crc32(host.encode()) / 2**32
+
+
 def _ask(draft: Draft, hosts: Iterable[str]) -> None:
     if not draft.policy.check_every_s or _is_busy(draft):
         return
     checks, office_since_s = draft.timers.checks, draft.timers.office_since_s
-    due = sorted((check_due_s(host, checks.get(host), draft.policy, office_since_s), host) for host in hosts)
-    for due_s, host in due[:AT_ONCE]:
+    due = nsmallest(AT_ONCE, ((check_due_s(host, checks.get(host), draft.policy, office_since_s), host) for host in hosts))
+    for due_s, host in due:
         if due_s > draft.now.s:
             draft.wake(due_s)
             return
@@ -114,27 +126,31 @@ def weaknesses(check: HostCheck, known: Mapping[str, str]) -> str:
 def read_off(draft: Draft, host: str) -> bool:
     """Did a check find it off, and has nothing contradicted that since? Outlets say nothing of a host."""
     check = draft.timers.checks.get(host)
-    if check is None:
+    if check is None or not check.says_off:
         return False
-    plan = draft.policy.plan_of(host)
-    off = any(d.power is Power.OFF and 0 < d.level <= len(plan.levels) and not plan.levels[d.level - 1].outlets for d in check.devices)
+    levels = draft.policy.plan_of(host).levels
+    off = any(0 < level <= len(levels) and not levels[level - 1].outlets for level in check.says_off)
     return off and not any(trace.value == Power.ON and trace.last_s > check.at_s for trace in draft.power_traces(host).values())
 
 
 def watch_devices(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     """Tell whose fencing would fail, and check on."""
-    watched = [host for host in evidence if verdict_of(draft, host) is not Verdict.EXEMPT and draft.policy.plan_of(host).levels]
-    watched = [host for host in watched if host not in draft.records]
+    watched = [host for host in evidence if host not in draft.records and draft.policy.plan_of(host).levels]
+    watched = [host for host in watched if verdict_of(draft, host) is not Verdict.EXEMPT]
     _run_mutes(draft)
-    checks = {host: draft.timers.checks[host] for host in watched if host in draft.timers.checks}
-    lost = {host: why for host, check in checks.items() if (why := shortcoming(check, _known(draft, host)))}
-    for host in watched:
+    checks = draft.timers.checks
+    flawed = {host: checks[host] for host in watched if host in checks and not checks[host].is_flawless}
+    lost = {host: why for host, check in flawed.items() if (why := shortcoming(check, _known(draft, host)))}
+    for host, check in flawed.items():
+        _tell(draft, host, check, lost.get(host, ""))
+    for host in _said_lost(draft, watched) - lost.keys():
         if host in checks:
-            _tell(draft, host, checks[host], lost.get(host, ""))
+            draft.note_change(Level.INFO, "unprotected", host, WELL, "its power devices are as they should be again")
         else:
-            draft.keep_said("unprotected", host)
+            draft.said_of("unprotected", host)  # they are looked at anew, and what was so is so until they say otherwise
     _alarm(draft, {host: why for host, why in lost.items() if host not in {*draft.roster.muted, *draft.roster.quarantined}})
-    draft.readiness = Readiness(lost, len(watched) - len(checks) if draft.policy.check_every_s else 0)
+    unchecked = sum(host not in checks for host in watched) if draft.policy.check_every_s else 0
+    draft.readiness = Readiness(lost, unchecked)
     _ask(draft, watched)
 
 
@@ -142,11 +158,16 @@ def _known(draft: Draft, host: str) -> Mapping[str, str]:
     return draft.roster.identities.get(host, {})
 
 
+def _said_lost(draft: Draft, watched: Iterable[str]) -> set[str]:
+    """Of whom it was last said that they would not be fenced."""
+    said = {subject.split("/")[1] for subject, fact in draft.timers.said.items() if fact == LOST and subject.startswith("unprotected/")}
+    return said.intersection(watched)
+
+
 def _tell(draft: Draft, host: str, check: HostCheck, why: str) -> None:
-    said = f"would not be fenced if it failed now: {why}" if why else "its power devices are as they should be again"
-    draft.note_change(Level.WARNING if why else Level.INFO, "unprotected", host, "unprotected" if why else "protected", said, bool(why))
-    weak = "" if why else weaknesses(check, _known(draft, host))
-    if weak:
+    if why:
+        draft.note_change(Level.WARNING, "unprotected", host, LOST, f"would not be fenced if it failed now: {why}")
+    elif weak := weaknesses(check, _known(draft, host)):
         draft.note_once(Level.WARNING, "fence-weak", host, f"could be fenced, but {weak}")
 
 
