@@ -43,6 +43,10 @@ OFFICE = (
                 "A new leader fences nobody for so long: it must first hear every living host beat. Unset: 2 x [detection] "
                 "report_interval_s. Shorter than that shoots healthy hosts after a take-over.",
                 sample_default=20),
+        seconds("hand_over_after_s", 30.0, 3.0, 3600.0,
+                "A leader that could not read Nova, or reached no suspected host at all, for so long hands its office over to a standby "
+                "that can; each time again within an hour it waits twice as long. Shorter: office changes for every hiccup. Longer: "
+                "nobody is protected meanwhile."),
     ],
 )
 
@@ -300,6 +304,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "capacity_dedicated": ("capacity", "dedicated_hosts"),
     "capacity_every_s": ("capacity", "check_every_s"),
     "lease_ttl_s": ("office", "lease_ttl_s"),
+    "hand_over_after_s": ("office", "hand_over_after_s"),
     "http_timeout_s": ("keystone", "timeout_s"),
     "accept_lag_s": ("evacuation", "accept_lag_s"),
 }

@@ -17,6 +17,7 @@ from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import evacuating, room_now, watch_instances
 from hanode.core.facts import Host, Power
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
+from hanode.core.handover import hand_over
 from hanode.core.home import back_from_suspicion, releasing
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, is_set_aside, judge
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
@@ -27,7 +28,6 @@ from hanode.core.quarantine import doubt_devices
 from hanode.core.readiness import read_off, watch_devices
 from hanode.core.records import HostRecovery, Records
 from hanode.core.remember import remember
-from hanode.core.signals import listed
 from hanode.core.survey import survey
 
 AWAITING = IN_FLIGHT | {InstanceState.STUCK}
@@ -57,7 +57,8 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     maintain(draft, evidence)
     watch_devices(draft, evidence)
     _tell(draft)
-    return draft.decisions()
+    left_for = hand_over(draft, evidence)
+    return replace(draft.decisions(), hand_over=left_for)
 
 
 def _evidence(draft: Draft) -> Mapping[str, Evidence]:
@@ -88,7 +89,15 @@ def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool) -> Ev
         every_s = draft.policy.reading_gap_s  # it reports and has read off: either it came back, or the device lies
     if every_s is None:
         return e
-    return replace(e, power=draft.power(name, every_s), probes=draft.probes(name, every_s))
+    witnessed = _witnessed(draft, record, name, every_s)
+    return replace(e, power=draft.power(name, every_s), probes=draft.probes(name, every_s), witnessed=witnessed)
+
+
+def _witnessed(draft: Draft, record: HostRecovery | None, name: str, every_s: float) -> Mapping[tuple[str, str], Trace]:
+    """Of a host that only waits to be taken back nothing is at stake: witnesses are asked while something is."""
+    if record is not None and record.state is HostState.RELEASING:
+        return {}
+    return draft.witnessed(name, every_s)
 
 
 def _is_named(draft: Draft, host: str) -> bool:
@@ -231,7 +240,7 @@ def _shield(draft: Draft, e: Evidence, verdict: Verdict) -> None:
         return
     if any(h.kind is HoldKind.CONTROL_PLANE for h in draft.holds):
         return  # all look silent then, and disabling all of them would leave no target when the control plane is back
-    answers = "the host answers" if verdict is Verdict.AGENT_DOWN else f"the host answers only on {listed(e.answering)}"
+    answers = "the host answers" if verdict is Verdict.AGENT_DOWN else f"the host answers only on {e.where}"
     reason = f"{AGENT_DOWN_MARK}: {answers}, its nova-compute is silent"
     draft.act(
         Action(e.host.name, ActionKind.DISABLE, f"agent-down-{e.host.name}", service_id=service.service_id, reason=reason),

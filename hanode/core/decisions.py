@@ -137,6 +137,8 @@ class Timers:
     power: Mapping[str, Trace] = field(default_factory=dict)  # `levels.power_key` -> the power devices of that level
     probe: Mapping[str, Trace] = field(default_factory=dict)  # `signals.probe_key` -> "answers" | "silent" | "unknown"
     checks: Mapping[str, HostCheck] = field(default_factory=dict)  # host -> its power devices
+    witnessed: Mapping[tuple[str, str], Trace] = field(default_factory=dict)  # (witness, `signals.probe_key` or NOVA) -> as above
+    hand_over_after_s: float = float("inf")  # blind for so long, while a witness sees: leave office
     waits: Mapping[str, float] = field(default_factory=dict)  # name of a wait -> when it began
     said: Mapping[str, str] = field(default_factory=dict)  # subject -> the sentence last said of it
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # action id -> its newest outcome, while it matters
@@ -180,3 +182,4 @@ class Decisions:
     verdicts: Mapping[str, Judgement] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
     readiness: Readiness = Readiness()
+    hand_over: str = ""  # why this leader should leave its office to another

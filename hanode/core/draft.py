@@ -19,7 +19,7 @@ from hanode.core.lifecycle import HostState, step_host
 from hanode.core.model import Action, Answer, Command, Moment, Outcome, Result, Snapshot, Want, WantKind
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Records
-from hanode.core.signals import probe_key
+from hanode.core.signals import network_and_host, probe_key
 
 ROOM_S = 10.0
 """Placement is asked for everybody's room so often while something is to be placed; what we ask for is charged at once."""
@@ -42,6 +42,10 @@ class Draft:
         self.readiness = Readiness()
         self.powered = frozenset(host_and_level(key)[0] for key in timers.power)  # hosts whose power was ever read
         self._beats = timers.beats
+        self._witnessed: dict[str, dict[tuple[str, str], Trace]] = {}
+        for (witness, key), trace in timers.witnessed.items():
+            network, host = network_and_host(key)
+            self._witnessed.setdefault(host, {})[witness, network] = trace
         self._waits: dict[str, float] = {}
         self._said: dict[str, str] = {}
         self._wants: dict[tuple[WantKind, str], float] = {}
@@ -142,6 +146,12 @@ class Draft:
         for key in keys.values():
             self.want(WantKind.PROBE, key, every_s)
         return {network: self.timers.probe[key] for network, key in keys.items() if key in self.timers.probe}
+
+    def witnessed(self, host: str, every_s: float) -> Mapping[tuple[str, str], Trace]:
+        """(witness, network) -> what it last saw of the host; asking for it has the standbys look."""
+        if self.policy.networks:
+            self.want(WantKind.WITNESS, host, every_s)
+        return self._witnessed.get(host, {})
 
     def beats_since(self, host: str, since_s: float) -> int:
         """Heartbeats seen after `since_s` that no write of ours explains."""

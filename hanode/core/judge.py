@@ -31,6 +31,7 @@ class Evidence:
     roster: Roster = Roster()
     power: Trace | None = None  # None: no device, or one that is not believed
     probes: Mapping[str, Trace] = field(default_factory=dict)  # network -> what the host said there; missing: not asked yet
+    witnessed: Mapping[tuple[str, str], Trace] = field(default_factory=dict)  # (standby, network) -> what it sees from where it stands
     record: HostRecovery | None = None
     named: bool = False  # an operator named this host
     empty: bool = False  # a complete read shows no instance that we would recover
@@ -71,8 +72,19 @@ class Evidence:
         return frozenset(network for network, trace in self.probes.items() if self._recent(trace, "answers"))
 
     @cached_property
+    def heard_by(self) -> Mapping[tuple[str, str], Trace]:
+        """Who else hears it. That a witness hears nothing is no evidence: who knows why."""
+        return {seen: trace for seen, trace in self.witnessed.items() if self._recent(trace, "answers")}
+
+    @cached_property
     def answers(self) -> bool:
-        return bool(self.answering)
+        return bool(self.answering or self.heard_by)
+
+    @property
+    def where(self) -> str:
+        """Over which networks it is heard, and by whom if not by us."""
+        others = {network: listed(by for by, where in self.heard_by if where == network) for _, network in self.heard_by}
+        return listed([*self.answering, *(f"{network} (heard by {by})" for network, by in others.items() if network not in self.answering)])
 
     @cached_property
     def deaf(self) -> frozenset[str]:
@@ -85,7 +97,8 @@ class Evidence:
         return bool(self.policy.networks) and self.deaf >= set(self.policy.networks)
 
     def answered_since(self, since_s: float) -> bool:
-        return any(trace.value == "answers" and trace.last_s >= since_s for trace in self.probes.values())
+        traces = (*self.probes.values(), *self.witnessed.values())
+        return any(trace.value == "answers" and trace.last_s >= since_s for trace in traces)
 
     @cached_property
     def reads_off(self) -> bool:
@@ -200,19 +213,20 @@ def _fence_living(e: Evidence) -> Judgement | None:
 
 
 def _partitioned(e: Evidence) -> Judgement | None:
-    if not (e.answering and e.deaf):
+    if not (e.answers and e.deaf):
         return None
     return Judgement(
         Verdict.PARTITIONED,
-        f"service silent for {e.silent_s:.0f} s; it answers on {listed(e.answering)} and not on {listed(e.deaf)}: cut off, not dead",
+        f"service silent for {e.silent_s:.0f} s; it answers on {e.where} and from here not on {listed(e.deaf)}: cut off, not dead",
     )
 
 
 def _answering(e: Evidence) -> Judgement | None:
     if not e.answers:
         return None
+    by = "" if e.answering else f" on {e.where}"
     return Judgement(
-        Verdict.AGENT_DOWN, f"service silent for {e.silent_s:.0f} s, but the host itself answers: nothing is wrong with its guests"
+        Verdict.AGENT_DOWN, f"service silent for {e.silent_s:.0f} s, but the host itself answers{by}: nothing is wrong with its guests"
     )
 
 

@@ -22,6 +22,7 @@ class WantKind(StrEnum):
     POWER = "power"  # key `levels.power_key`: Power, by the devices of one level
     CHECK = "check"  # key host: tuple[DeviceCheck, ...], all its power devices, without need
     PROBE = "probe"  # key `signals.probe_key`: bool, did the host answer there
+    WITNESS = "witness"  # key host, or `signals.NOVA`: what the standbys see of it; answered in `Snapshot.witnessed`
     STOPPED_BY_OWNER = "stopped-by-owner"  # key "instance id@Nova stamp": bool, stopped by a user since then
     STORAGE = "storage"  # key domain: bool, is it well by the operator's health command
     SKIP_IMAGES = "skip-images"  # key "": frozenset[str] of image ids never to be evacuated (amphorae)
@@ -152,5 +153,7 @@ class Snapshot:
     readings: Mapping[tuple[WantKind, str], Reading[object]] = field(default_factory=dict)
     outcomes: tuple[Outcome, ...] = ()
     in_flight: frozenset[str] = frozenset()  # action ids the workers still hold
+    witnessed: Mapping[tuple[str, str], Reading[object]] = field(default_factory=dict)  # (witness, `signals.probe_key` or NOVA)
+    willing: frozenset[str] = frozenset()  # witnesses that would take office
     commands: tuple[Command, ...] = ()
     ages: Mapping[str, Age] = field(default_factory=dict)  # of commands, by id

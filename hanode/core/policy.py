@@ -131,6 +131,7 @@ class Policy:
 
     # office
     lease_ttl_s: float = 15.0
+    hand_over_after_s: float = 30.0
     http_timeout_s: float = 30.0
     accept_lag_s: float = 60.0
 

@@ -31,6 +31,8 @@ def remember(timers: Timers, snapshot: Snapshot) -> Timers:
         power=_traces(timers.power, snapshot, WantKind.POWER),
         probe=_traces(timers.probe, snapshot, WantKind.PROBE),
         checks=_checks(timers.checks, snapshot),
+        # Who does not testify any more is forgotten at once.
+        witnessed={key: _trace(timers.witnessed.get(key), reading) for key, reading in sorted(snapshot.witnessed.items())},
         outcomes=outcomes,
     )
 

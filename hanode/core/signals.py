@@ -14,6 +14,9 @@ MANAGEMENT = "management"
 COMMAND = "command"
 """What a program of the operator's says of a host; treated as one more network."""
 
+NOVA = ""
+"""The key of what a witness sees of Nova itself; no probe has it."""
+
 
 def probe_key(network: str, host: str) -> str:
     """The key of a probe of one network; the network stands first, so that any host name may follow."""

@@ -33,6 +33,7 @@ from hanode.engine.codec import (
     to_text,
 )
 from hanode.engine.packing import status_in, status_text
+from hanode.engine.testimony import Asked, Stand, asking
 from hanode.errors import Ambiguous, Deposed, HanodeError, JournalConflict, Refused
 from hanode.ports import Entry, Journal, Transaction
 
@@ -99,6 +100,7 @@ class Ledger:
         self._texts: dict[str, str] = {}  # recoveries, roster and commands, as last read or written
         self._revisions: dict[str, int] = {}  # the same keys; missing after our own write, which tells no revision
         self._answers: list[str] = []
+        self.stand = Stand(journal)
 
     # ------------------------------------------------------------------ reading
 
@@ -213,11 +215,12 @@ class Ledger:
         roster: Roster | None = None,
         answers: Sequence[Answer] = (),
         status: Mapping[str, Any] | None = None,
+        asked: Asked | None = None,
     ) -> None:
         """Write one tick's decisions: in one transaction when it fits, else in several, any prefix of which is safe.
 
-        - The order is writes, roster, closes, forgets, answers, status. Actions start only after all of them, so an
-          intent without its act is the normal case of a crash.
+        - The order is writes, roster, closes, forgets, answers, status, and what is asked of witnesses. Actions start only
+          after all of them, so an intent without its act is the normal case of a crash.
         - Writes come before closes: a prefix then shows more hosts in recovery than decided, never fewer, and so lets
           the brake and the choice of targets only be more careful.
         - Answers come last: a command whose effect was written but not its answer is judged again, and is then seen to
@@ -234,6 +237,7 @@ class Ledger:
             *self._closing_units({record.host for record in writes}, closes, forgets),
             *self._answer_units(answers),
             *([Transaction({}, {STATUS: status_text(status)})] if status is not None else []),
+            *([asking(asked)] if asked is not None else []),
         ]
         for batch in packed(units):
             self._commit_batch(guard, batch)

@@ -37,6 +37,7 @@ class Observer:
         self._clock, self._executor, self._wake = clock, executor, wake
         self._readings: dict[Key, Reading[object]] = {}
         self._fleet: Fleet | None = None  # the last one that could be read: only for addresses and ids, which do not age
+        self.addresses: Mapping[str, str] = {}  # host -> host_ip, told by who could read it: for hosts that our own inventory lacks
         self._pending: set[Key] = set()
         self._wants: dict[Key, float] = {}
         self._finished: SimpleQueue[tuple[Key, Reading[object]]] = SimpleQueue()
@@ -112,7 +113,7 @@ class Observer:
 
     def _address(self, host: str) -> str:
         found = self._fleet.hosts.get(host) if self._fleet else None
-        return found.hypervisor.host_ip if found and found.hypervisor else ""
+        return found.hypervisor.host_ip if found and found.hypervisor else self.addresses.get(host, "")
 
     def fleet(self) -> Fleet | None:
         """The last inventory that could be read, however old: for names only."""

@@ -71,6 +71,7 @@ class Office:
         self._seen_s = 0.0
         self._own: set[str] = set()  # every owner this process ever called itself
         self._has_lock = False
+        self._back_until_s = float("-inf")
         self.why_not = "has not looked yet"
         """Why this process is not in office, or what is wrong although it is; empty when all is well."""
         self.hears = False
@@ -115,6 +116,16 @@ class Office:
         # Again, after the read: it may have lasted longer than the office, and the process may have been paused.
         self._check_deadline(proven, now())
 
+    @property
+    def leader(self) -> str:
+        """The owner of the office that is seen to be held; empty when it is free."""
+        epoch = self._seen.epoch if self._seen else None
+        return epoch.owner if epoch and not epoch.resigned else ""
+
+    @property
+    def stands_back(self) -> bool:
+        return self._clock.now().s < self._back_until_s
+
     def _check_deadline(self, guard: Guard, now: Moment) -> None:
         term = self._term
         if term is None or term.guard != guard:
@@ -154,6 +165,12 @@ class Office:
         self._has_lock = False
         self._leadership.resign()
 
+    def stand_back(self, why: str) -> None:
+        """Resign in favour of another, and do not try for so long that any other has had its turn: two leases."""
+        self._back_until_s = self._clock.now().s + 2 * self._ttl_s
+        self.resign()
+        self.why_not = why
+
     # ------------------------------------------------------------------ in office
 
     def _stay(self, term: _Term, now: Moment) -> None:
@@ -192,6 +209,9 @@ class Office:
         standing = self._ledger.read_standing()
         if standing != self._seen:
             self._seen, self._seen_s = standing, self._clock.now().s
+        if self.stands_back:  # the lock is left to others; should nobody have taken office by then, we may again
+            self.why_not = "stands back, because another sees what it could not"
+            return
         self.why_not = self._lock_problem()
         if not self._has_lock:
             return

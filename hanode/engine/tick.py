@@ -11,35 +11,42 @@ from typing import Any
 
 from hanode import metrics
 from hanode.core.decide import decide
-from hanode.core.decisions import Decisions, Timers
-from hanode.core.model import Age, Moment, Outcome, Snapshot
+from hanode.core.decisions import Decisions, Level, Note, Timers
+from hanode.core.model import Age, Moment, Outcome, Snapshot, WantKind
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Records
 from hanode.engine.age import Ages
+from hanode.engine.inquiry import Inquiry
 from hanode.engine.ledger import Book, Guard, Ledger
 from hanode.engine.narrate import Narrator, narrate
 from hanode.engine.observe import Observer
 from hanode.engine.office import Office
 from hanode.engine.phases import Phases
 from hanode.engine.status import published, summary
+from hanode.engine.witness import Witness
 from hanode.engine.workers import Workers
 from hanode.errors import Ambiguous, Deposed, JournalConflict, Refused, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe, Programs
 
 STATUS_EVERY_S = 10.0
+HOUR_S = 3600.0
+MOST_PATIENT = 5
+"""Hand-overs that count: after so many within the hour a leader waits 32 times as long."""
 
 
 class Term:
     """Everything a leader holds in memory; it begins empty with each taking of office and is dropped whole."""
 
-    def __init__(self, guard: Guard, observer: Observer, workers: Workers, since_s: float) -> None:
+    def __init__(self, guard: Guard, node: str, observer: Observer, workers: Workers, timers: Timers) -> None:
         self.guard, self.observer, self.workers = guard, observer, workers
-        self.timers = Timers(office_since_s=since_s)
+        self.timers = timers
+        self.inquiry = Inquiry(guard.owner, node)
         self.outcomes: tuple[Outcome, ...] = ()  # not yet part of a committed decision
         self.status: tuple[Mapping[str, Any], float] = ({}, float("-inf"))  # what was last published, and when
         self.decided: Decided | None = None
         self.phases = Phases()
         self.ages = Ages()
+        self.hand_over = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Decided:
         former, newer = self.snapshot.readings, snapshot.readings
         # By identity: each reading is an object of its own, and comparing two fleets costs as much as deciding.
         same = former.keys() == newer.keys() and all(former[key] is reading for key, reading in newer.items())
+        same = same and (snapshot.witnessed, snapshot.willing) == (self.snapshot.witnessed, self.snapshot.willing)
         quiet = not snapshot.outcomes and not book.commands and snapshot.in_flight == self.snapshot.in_flight
         due = bool(self.decisions.holds) or now_s >= self.decisions.wake_s  # a hold may end by time alone
         return quiet and same and not due and book.revisions == self.book.revisions
@@ -81,6 +89,8 @@ class Engine:
         self._policy, self._narrator, self._node = policy, narrator, node
         self.wake = wake or (lambda: None)
         self._term: Term | None = None
+        self._witness = Witness(node, ledger.stand, self._observer, policy.networks)
+        self._handed_over_s: tuple[float, ...] = ()
         self.status: Mapping[str, Any] = {}
         self.summary = "standby: has not looked yet"
         self.trouble = ""  # why the last tick could not do its work; empty when it did
@@ -92,12 +102,15 @@ class Engine:
         now = self._clock.now()
         renew_s = self._policy.lease_ttl_s / 5
         if not self._office.tick(now):
-            self._stand_by()
+            self._stand_by(self._bear_witness(now))
             return renew_s
         term = self._term_of(now)
         try:
             wake_s = self._lead(term)
             self.trouble = ""
+            if term.hand_over:
+                self._hand_over(term.hand_over)
+                return renew_s
         except Deposed as error:
             self._stand_by(str(error))
             return 0.0
@@ -121,6 +134,11 @@ class Engine:
         if term.decided is not None and term.decided.stands(snapshot, book, now.s):
             return self._wait(term, term.decided.decisions)
         decisions = decide(snapshot, book.records, term.timers, self._policy, now)
+        if decisions.hand_over:
+            # Nothing of this tick is begun, nor even promised: whoever comes next decides by what he sees.
+            term.hand_over = decisions.hand_over
+            self._narrator.note(Note(Level.ALARM, "hand-over", "", f"hands its office over: {decisions.hand_over}"))
+            return now.s
         self._commit(term, decisions, book.records, now)
         term.timers, term.outcomes = decisions.timers, ()
         records = _after(book.records, decisions)
@@ -135,11 +153,15 @@ class Engine:
 
     def _wait(self, term: Term, decisions: Decisions) -> float:
         """Begin the reads that are due; when the next tick is."""
-        return min(decisions.wake_s, term.observer.want(decisions.wants, self._clock.now().s))
+        reads = [want for want in decisions.wants if want.kind is not WantKind.WITNESS]
+        return min(decisions.wake_s, term.observer.want(reads, self._clock.now().s))
 
     def _snapshot(self, term: Term, book: Book, ages: Mapping[str, Age]) -> Snapshot:
+        testimonies = self._ledger.stand.testimonies() if term.inquiry.is_open else {}
         return Snapshot(
             readings=term.observer.readings(),
+            witnessed=term.inquiry.heard(testimonies),
+            willing=term.inquiry.willing(testimonies),
             outcomes=term.outcomes,
             in_flight=term.workers.in_flight(),
             commands=book.commands,
@@ -152,9 +174,11 @@ class Engine:
         status = published(decisions, records, decisions.roster or before.roster, fleet, self._policy, term.guard, self._node, now)
         news = self._news(term, status, now)
         self.status, self.summary = status, summary(status, records)
-        if news is None and not (decisions.writes or decisions.closes or decisions.forgets or decisions.roster or decisions.answers):
+        asked = term.inquiry.next(decisions.wants, fleet, now.s)
+        changes = (decisions.writes, decisions.closes, decisions.forgets, decisions.roster, decisions.answers)
+        if news is None and asked is None and not any(changes):
             return
-        self._ledger.commit(term.guard, decisions.writes, decisions.closes, decisions.forgets, decisions.roster, decisions.answers, news)
+        self._ledger.commit(term.guard, *changes, news, asked)
         if news is not None:
             term.status = (status, now.s)
 
@@ -168,10 +192,34 @@ class Engine:
     def _term_of(self, now: Moment) -> Term:
         guard = self._office.guard
         if self._term is None or self._term.guard != guard:
-            observer = Observer(self._cloud, self._fencer, self._probe, self._programs, self._clock, self._executor, self._woken)
             workers = Workers(self._cloud, self._fencer, self._programs, self._clock, self._executor, self._office, guard, self._woken)
-            self._term = Term(guard, observer, workers, now.s)
+            patience_s = self._policy.hand_over_after_s * 2 ** len(self._lately(now.s))
+            self._term = Term(guard, self._node, self._observer(), workers, Timers(now.s, hand_over_after_s=patience_s))
+            self._witness.rest()
         return self._term
+
+    def _observer(self) -> Observer:
+        return Observer(self._cloud, self._fencer, self._probe, self._programs, self._clock, self._executor, self._woken)
+
+    def _lately(self, now_s: float) -> tuple[float, ...]:
+        """When this process has handed over within the hour: each time makes it wait longer, so that two never pass office to and fro."""
+        self._handed_over_s = tuple(at_s for at_s in self._handed_over_s if now_s - at_s <= HOUR_S)[-MOST_PATIENT:]
+        return self._handed_over_s
+
+    def _hand_over(self, why: str) -> None:
+        self._handed_over_s = (*self._handed_over_s, self._clock.now().s)
+        self._office.stand_back(f"hands over: {why}")
+        self._stand_by(f"hands over: {why}")
+
+    def _bear_witness(self, now: Moment) -> str:
+        """As a standby: tell the leader what is seen from here; what kept us from it."""
+        if not self._office.hears:
+            return ""
+        try:
+            self._witness.tick(self._office.leader, not self._office.stands_back, now)
+        except (Unreachable, Ambiguous, Refused) as error:
+            return f"cannot testify: {error}"
+        return ""
 
     def _stand_by(self, why: str = "") -> None:
         self._term = None
@@ -204,6 +252,7 @@ class Engine:
     def reload(self, policy: Policy) -> None:
         """Judge by this from the next tick on. What is known of power devices rests on the old descriptions, and is forgotten."""
         self._policy = policy
+        self._witness.networks = policy.networks
         if self._term is not None:
             self._term.decided = None
             self._term.timers = replace(self._term.timers, checks={})

@@ -287,6 +287,17 @@ def _cut_from_port(rng: Random, plan: Plan) -> Lines:
     return [(at_s, f"cut {daemon} from {port}"), *back]
 
 
+def _deaf(rng: Random, plan: Plan) -> Lines:
+    """A daemon alone does not hear a host, or none at all."""
+    if plan.reserved:
+        return []  # as above: a lying device of a host that nobody hears cannot be told from the truth
+    at_s, daemon = plan.moment(rng), rng.choice(DAEMONS)
+    deaf_to = rng.choice(([plan.host(rng)], list(HOSTS)))
+    back = until(rng, at_s, 200.0, "")
+    return [*((at_s, f"deafen {daemon} to {host}") for host in deaf_to),
+            *((back_s, f"undeafen {daemon} to {host}") for back_s, _ in back for host in deaf_to)]
+
+
 # --------------------------------------------------------------------------- the table
 
 FAILURES: Mapping[str, Fault] = {
@@ -339,5 +350,6 @@ FAULTS: Mapping[str, Fault] = {
     "daemon-paused": _paused,
     "clock-jumps": _clock_jumps,
     "cut-from-port": _cut_from_port,
+    "deaf": _deaf,
     **PEOPLE,
 }

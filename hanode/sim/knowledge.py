@@ -50,6 +50,9 @@ def _sign_of_life(host: str, tick: Tick, evidence: Evidence) -> str:
     for key, probe in timers.probe.items():
         if network_and_host(key)[1] == host and probe.value == "answers" and now_s - probe.last_s <= NEWS_S:
             return "it answers the probe"
+    for (witness, key), seen in timers.witnessed.items():
+        if network_and_host(key)[1] == host and seen.value == "answers" and now_s - seen.last_s <= NEWS_S:
+            return f"it answers {witness}"
     if beat and beat.moved and now_s - beat.seen_s < evidence.policy.suspect_after_s:
         return f"its service reported {now_s - beat.seen_s:.0f} s ago"
     return ""

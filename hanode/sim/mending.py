@@ -21,6 +21,7 @@ def mend_all(simulation: Simulation) -> None:
     """Every part of the control plane, every daemon, device and host works again."""
     world = simulation.world
     world.control.clear_faults()
+    world.lost_networks.clear()
     world.control.no_valid_host.clear()
     world.evacuation.claims_fail_on.clear()
     for domain in sorted({VOLUMES, *(host.domain.name for host in world.hosts.all())}):
@@ -30,6 +31,7 @@ def mend_all(simulation: Simulation) -> None:
             world.control.restore(part)
     for daemon in simulation.daemons.values():
         daemon.node.cut.clear()
+        daemon.node.deaf_to.clear()
         daemon.node.wall_s = 0.0
         if daemon.node.paused:
             daemon.node.resume()

@@ -66,6 +66,7 @@ class SimNode:
         self.latencies = latencies or Latencies()
         self.crash_at = set(crash_at)
         self.cut: set[str] = set()  # ports that this node does not reach: "cloud", "fencer", "probe", "journal", "lock"
+        self.deaf_to: set[str] = set()  # hosts of which this node alone hears nothing
         self.pause_before = ""  # the next call of this name finds the process stopped just before it
         self.trace: list[PortCall] = []
         self.boots = 1

@@ -281,7 +281,7 @@ class SimProbe:
         world = self._node.world
         return self._node.call(
             "probe.answers", host,
-            lambda: world.answers(host, host_ip, network),
+            lambda: host not in self._node.deaf_to and world.answers(host, host_ip, network),
             self._node.latencies.probe_s,
         )
 

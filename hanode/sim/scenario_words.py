@@ -365,6 +365,8 @@ EVENTS: Mapping[str, Word] = {
     "pause-before": Word("DAEMON CALL", _pause_before),
     "cut": Word("DAEMON from PORT", _cut),
     "mend": Word("DAEMON from PORT", _mend),
+    "deafen": Word("DAEMON to HOST", lambda stage, daemon, host: stage.simulation.daemons[daemon].node.deaf_to.add(host)),
+    "undeafen": Word("DAEMON to HOST", lambda stage, daemon, host: stage.simulation.daemons[daemon].node.deaf_to.discard(host)),
     "clock-jump": Word("DAEMON SECONDS", _clock_jump),
     "journal-down": Word("", _journal_down),
     "journal-up": Word("", _journal_up),

@@ -132,7 +132,7 @@ def test_verdict_by_several_networks(why: str, given: Evidence, verdict: Verdict
 def test_who_is_cut_off_is_told_with_its_networks() -> None:
     """The operator must know which cable to look at."""
     reason = judge(on_networks(management="silent", storage="answers")).reason
-    assert "answers on storage and not on management" in reason
+    assert "answers on storage and from here not on management" in reason
 
 
 def test_a_network_that_cannot_be_asked_is_named() -> None:

@@ -155,6 +155,13 @@ def believes_the_network_that_is_silent() -> Iterator[None]:
         yield
 
 
+@caught("S4", "witness-hears-it")
+def believes_no_witness() -> Iterator[None]:
+    """What the leader does not hear itself is dead."""
+    with patch.object(Evidence, "heard_by", property(always({}))):
+        yield
+
+
 @caught("S4", "approve-came-back")
 def does_not_judge_anew_before_an_off() -> Iterator[None]:
     """Shoots by the verdict that opened the incident, although the host has come back since."""

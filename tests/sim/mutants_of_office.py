@@ -11,6 +11,7 @@ from unittest.mock import patch
 from hanode.core.model import Moment
 from hanode.engine.ledger import Guard, Ledger
 from hanode.engine.office import Office, _Term
+from hanode.engine.testimony import Stand
 from hanode.engine.workers import Workers
 from hanode.ports import Transaction
 from tests.sim.mutants_base import always, caught
@@ -51,3 +52,11 @@ def _unguarded() -> AbstractContextManager[Any]:
         ledger._journal.commit(batch)
         ledger._remember(batch)
     return patch.object(Ledger, "_commit_batch", commit)
+
+
+@caught("S5", "witness-hears-it")
+def a_witness_speaks_for_another() -> Iterator[None]:
+    """A standby writes what it sees under a name that is not its own."""
+    testify = Stand.testify
+    with patch.object(Stand, "testify", lambda stand, node, said: testify(stand, f"{node}-too", said)):
+        yield
