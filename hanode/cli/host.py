@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cliff.columns import FormattableColumn
+
 from hanode.cli.asking import NamedHost, Word, find_record, known_host, named_hosts
 from hanode.cli.base import Card, Desk, Pairs, Table
 from hanode.cli.status import read_report
@@ -36,7 +38,10 @@ class HostList(Table):
 
 
 class HostShow(Card):
-    """Show one host: verdict, evidence, and its incident if it has one."""
+    """Show one host: verdict, its incident if it has one, and every signal of it: who saw it, how old it is, what it counted for.
+
+    Ages are as of updated_at. A host that is well has no signals: nobody looks closer than at its heartbeat.
+    """
 
     example = "  hanode host show compute7"
 
@@ -51,6 +56,7 @@ class HostShow(Card):
         exempt = report.status.get("exempt", {}).get(parsed_args.host, "")
         fields = {"host": parsed_args.host, **{column: known.get(column, "") for column in COLUMNS[1:]},
                   "exempt": exempt, "fencing": _fencing(report, parsed_args.host), "evidence": Pairs(dict(known.get("evidence", {}))),
+                  "signals": Signals(known.get("signals", [])),
                   "updated_at": report.status.get("updated_at")}
         return tuple(fields), tuple(fields.values())
 
@@ -59,6 +65,19 @@ def _fencing(report: Report, host: str) -> str:
     """What is known to be wrong with its power devices."""
     said = {"not believed": report.quarantined, "would fail": report.status.get("unprotected", {}), "muted": report.status.get("muted", {})}
     return "; ".join(f"{what}: {told[host]}" for what, told in said.items() if host in told)
+
+
+class Signals(FormattableColumn[list[dict[str, Any]]]):
+    """A line for each signal for people, a list of objects for programs."""
+
+    def human_readable(self) -> str:
+        return "\n".join(_line(signal) for signal in self._value)
+
+
+def _line(signal: Mapping[str, Any]) -> str:
+    age = "" if signal["age_s"] is None else f" {signal['age_s']:.0f} s ago"
+    times = f", {signal['times']} times" if signal["times"] > 1 else ""
+    return f"{signal['signal']} ({signal['seen_by']}): {signal['said']}{age}{times}: {signal['counts_for']}"
 
 
 class HostConfirmFenced(Word):

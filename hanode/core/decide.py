@@ -12,7 +12,7 @@ from hanode.core import accounts, flapping, pause
 from hanode.core.agent import start_again
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
-from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Verdict
+from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import evacuating, room_now, watch_instances
 from hanode.core.facts import Host, Power
@@ -29,7 +29,9 @@ from hanode.core.readiness import read_off, watch_devices
 from hanode.core.records import HostRecovery, Records
 from hanode.core.remember import remember
 from hanode.core.survey import survey
+from hanode.core.weigh import weigh
 
+WELL = frozenset({Verdict.HEALTHY, Verdict.EXEMPT})
 AWAITING = IN_FLIGHT | {InstanceState.STUCK}
 IDLE_S = 15.0
 
@@ -58,7 +60,9 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     watch_devices(draft, evidence)
     _tell(draft)
     left_for = hand_over(draft, evidence)
-    return replace(draft.decisions(), hand_over=left_for)
+    unwell = {name: e for name, e in evidence.items() if draft.verdicts[name].verdict not in WELL or name in draft.records}
+    signs = {name: weigh(e, draft.timers.power) for name, e in unwell.items()}
+    return replace(draft.decisions(), hand_over=left_for, signs=signs)
 
 
 def _evidence(draft: Draft) -> Mapping[str, Evidence]:

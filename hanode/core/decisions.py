@@ -47,6 +47,18 @@ class Judgement:
     reason: str
 
 
+@dataclass(frozen=True)
+class Sign:
+    """One signal of a host as it was weighed, for people."""
+
+    name: str
+    seen_by: str  # a witness; "" is this leader
+    said: str
+    age_s: float | None  # None: it never said anything
+    times: int  # in a row
+    counts_for: str
+
+
 class HoldKind(StrEnum):
     """What a hold does to a host that falls silent under it."""
 
@@ -182,4 +194,5 @@ class Decisions:
     verdicts: Mapping[str, Judgement] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
     readiness: Readiness = Readiness()
+    signs: Mapping[str, tuple[Sign, ...]] = field(default_factory=dict)  # of each host that is neither HEALTHY nor EXEMPT
     hand_over: str = ""  # why this leader should leave its office to another

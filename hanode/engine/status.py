@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from hanode.core.decisions import Decisions, Timers, Verdict
+from hanode.core.decisions import Decisions, Sign, Timers, Verdict
 from hanode.core.domains import shared
 from hanode.core.facts import Fleet
 from hanode.core.follow import ran
@@ -70,6 +70,7 @@ def _host(name: str, decisions: Decisions, records: Mapping[str, HostRecovery], 
     }
     if verdict not in QUIET or record:
         found["evidence"] = _evidence(name, decisions, host, policy)
+        found["signals"] = [_sign(sign) for sign in decisions.signs.get(name, ())]
     return found
 
 
@@ -96,6 +97,12 @@ def _probes(name: str, timers: Timers, policy: Policy) -> str:
     traces = {network: timers.probe.get(probe_key(network, name)) for network in policy.networks}
     said = {network: f"{trace.value}, {trace.count} times" for network, trace in traces.items() if trace}
     return "; ".join(f"{network}: {text}" if len(traces) > 1 else text for network, text in said.items())
+
+
+def _sign(sign: Sign) -> dict[str, Any]:
+    age_s = None if sign.age_s is None else round(sign.age_s, 1)
+    return {"signal": sign.name, "seen_by": sign.seen_by or "leader", "said": sign.said, "age_s": age_s, "times": sign.times,
+            "counts_for": sign.counts_for}
 
 
 def _evidence(name: str, decisions: Decisions, host: Any, policy: Policy) -> dict[str, Any]:

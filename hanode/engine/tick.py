@@ -268,6 +268,7 @@ def _facts(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """The status without the time of day and the counters of evidence, for telling whether anything changed."""
     if not status:
         return status
-    unwell = {name: {**host, "evidence": "", "reason": ""} for name, host in status["hosts"].items() if "evidence" in host}
+    moods = {"evidence": "", "signals": "", "reason": ""}
+    unwell = {name: {**host, **moods} for name, host in status["hosts"].items() if "evidence" in host}
     unsteady = {"updated_at": "", "unchecked": 0, "unprotected": sorted(status["unprotected"]), "leader": status["leader"]["owner"]}
     return {**status, **unsteady, "hosts": {**status["hosts"], **unwell}}

@@ -156,6 +156,17 @@ def test_a_host_is_shown_with_its_evidence(hanode: Terminal, leader: Leader) -> 
     assert hanode("host show compute8")[0] == 1
 
 
+def test_a_host_is_shown_with_each_signal_and_what_it_counted_for(hanode: Terminal, leader: Leader) -> None:
+    """A line for each for people, an object for each for programs."""
+    heard = {"signal": "probe storage", "seen_by": "ctl2", "said": "answers", "age_s": 3.2, "times": 4, "counts_for": "life"}
+    unread = {"signal": "power", "seen_by": "leader", "said": "not read", "age_s": None, "times": 0, "counts_for": "nothing yet"}
+    leader.leads(told(compute7={**WAITS, "signals": [heard, unread]}), DEAD)
+    said = hanode("host show compute7")[1]
+    assert "probe storage (ctl2): answers 3 s ago, 4 times: life" in said
+    assert "power (leader): not read: nothing yet" in said
+    assert json.loads(hanode("host show compute7 -f json")[1])["signals"] == [heard, unread]
+
+
 def test_incidents_are_listed_open_and_ended(hanode: Terminal, leader: Leader) -> None:
     """What happened last month is asked by somebody every month."""
     leader.leads(told(), DEAD)

@@ -180,7 +180,7 @@ class Standing:
         self.stand = Stand(self.journal)
         self.probe, self.executor = Hosts(), Later()
         others: Any = NoWay()
-        self.witness = Witness("n2", self.stand, lambda: Observer(others, others, self.probe, self, self.executor, lambda: None),
+        self.witness = Witness("n2", self.stand, lambda: Observer(others, others, self.probe, others, self, self.executor, lambda: None),
                                (MANAGEMENT,))
 
     def now(self) -> Moment:

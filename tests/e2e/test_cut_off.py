@@ -52,6 +52,30 @@ def _loses_etcd(play: Play, ways: Mapping[str, Ways], host: str, fail: Callable[
     play.until(lambda: [play.leads(name) for name in ways].count(True) == 1, "exactly one leader")
 
 
+@pytest.mark.story(**{**STAGE, "settings": {"office": {"lease_ttl_s": TTL_S, "hand_over_after_s": 5}}})
+def test_a_leader_cut_from_nova_alone_hands_over_to_one_that_reads_it(play: Play) -> None:
+    """Nobody is protected by a leader that sees nothing; a standby testifies that it can, and recovers what failed meanwhile."""
+    with wired(play) as ways:
+        _hands_over(play, ways, "cn1", Proxy.cut)
+        _hands_over(play, ways, "cn7", Proxy.freeze)
+
+
+def _hands_over(play: Play, ways: Mapping[str, Ways], host: str, fail: Callable[[Proxy], None]) -> None:
+    play.until_ready()
+    lonely, term = play.leader, play.term
+    said = len(play.log(lonely))
+    fail(ways[lonely].nova)
+    before = play.cut_power(host)
+    play.until_said(lonely, "hands its office over: Nova could not be read from here", said)
+    play.until_succeeded(term)
+    assert play.leader != lonely
+    play.until_recovered(before)
+    ways[lonely].nova.heal()
+    play.until_told("Accepted: it is taken back as soon as", "host", "release", host, "--reason", "new cable")
+    play.judge(before)
+    play.until(lambda: play.host(host).get("verdict") == "HEALTHY", f"{host} to be back")
+
+
 @pytest.mark.story(**STAGE)
 def test_an_evacuation_is_accepted_once_wherever_the_leaders_way_to_nova_fails(play: Play) -> None:
     """Others may see Nova or not: whether a request arrived is known from Nova alone, and so waits until it can be asked again."""
@@ -73,7 +97,7 @@ def _loses_nova(play: Play, ways: Mapping[str, Ways], host: str, request: bytes,
     for way in all_ways:
         if not way.is_sprung():  # whoever leads is cut off, and nobody else
             way.heal()
-    # Whoever leads then: the leader keeps its office today although it sees nothing, and a word waits for the first look.
+    # Whoever leads then: a leader that sees nothing keeps its office for a while, and a word waits for the first look.
     words = ("host", "release", host, "--reason", "new mainboard")
     play.until_told("Accepted|Refused by the leader|Not answered within", *words)
     play.until_passed(TTL_S)
