@@ -238,9 +238,7 @@ def in_office(commits: Sequence[Commit], calls: Sequence[PortCall]) -> Iterator[
                 yield Violation("S5", commit.time_s, f"{commit.node} takes office {commit.time_s - renewed[0]:.3f} s after"
                                                      f" {holders[-1][1]} has renewed it for {renewed[1]:g} s")
             holders.append((commit.time_s, "" if resigned else commit.node))
-        elif _is_own_testimony(commit):
-            continue
-        elif not holders or holders[-1][1] != commit.node:
+        elif not _is_own_testimony(commit) and (not holders or holders[-1][1] != commit.node):
             keys = ", ".join((*commit.transaction.puts, *commit.transaction.deletes))
             yield Violation("S5", commit.time_s, f"{commit.node} writes {keys} although {_holder(holders)} holds office")
         if RENEWED in commit.transaction.puts:
