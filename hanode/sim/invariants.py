@@ -252,8 +252,7 @@ def in_office(commits: Sequence[Commit], calls: Sequence[PortCall]) -> Iterator[
 
 def _is_own_testimony(commit: Commit) -> bool:
     """A standby's word about what it sees: its own key, as it last was, and nothing else."""
-    touched = {*commit.transaction.puts, *commit.transaction.deletes}
-    return touched == {WITNESS + commit.node} and commit.transaction.compares.keys() == touched
+    return {*commit.transaction.puts, *commit.transaction.deletes} == {WITNESS + commit.node} == {*commit.transaction.compares}
 
 
 def _holder(holders: Sequence[tuple[float, str]]) -> str:
