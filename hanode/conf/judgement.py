@@ -125,9 +125,13 @@ FENCING = (
 EVACUATION = (
     group("evacuation", "Restarting instances on other hosts."),
     [
-        count("max_at_once", 8, 500, "So many evacuations run at the same time. Too many slow all of them down in Nova."),
-        count("max_per_target", 4, 100, "So many of them to one host."),
-        count("max_per_domain", 8, 500, "So many of them per storage domain: a boot storm makes storage slow for everybody."),
+        count("max_at_once", 128, 1000, "Never more evacuations than this run at the same time. Below it hanode follows what Nova shows: "
+              "it begins with 32, asks for more while they end quickly, and for fewer when they take longer or fail. Lower only "
+              "if Nova serves others who must not notice."),
+        count("max_per_target", 10, 100, "Never more than this to one host; it begins with 4. Nova itself does not limit rebuilds "
+              "(max_concurrent_builds is about new servers only)."),
+        count("max_per_domain", 64, 500, "Never more than this per storage domain; it begins with 32. A boot storm makes storage slow "
+              "for everybody on it."),
         count("attempts", 3, 20, "After so many failed evacuations an instance is given to an operator."),
         seconds("retry_s", 10.0, 1.0, 600.0, "Instances without a place are tried again so often, besides at every change."),
         seconds("repost_settle_s", 120.0, 10.0, 3600.0,

@@ -42,7 +42,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     `timers` is what the same leader decided last time (or fresh ones when it took office); `now.s` is on the clock of the
     readings. The result's records must be committed before its actions are performed.
     """
-    draft = Draft(snapshot, records, remember(timers, snapshot), policy, now)
+    draft = Draft(snapshot, records, remember(timers, snapshot, records.hosts, policy, now.s), policy, now)
     draft.want(WantKind.FLEET, "", policy.poll_s)
     evidence = _evidence(draft)
     doubt_devices(draft, evidence)
@@ -174,6 +174,8 @@ def _takes_over(hold: Hold, former: str, recent: bool) -> bool:
 
 
 def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+    for text in draft.timers.pace.closed:
+        draft.note(Level.WARNING, "pace", "", text)
     room = room_now(draft)
     for name in sorted(draft.records):
         record, e = draft.records[name], evidence.get(name)

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from hanode.core.facts import DeviceCheck, Power
 from hanode.core.model import Action, Answer, Outcome, Want
+from hanode.core.pace import Pace
 from hanode.core.records import HostRecovery, Roster
 
 
@@ -153,6 +154,7 @@ class Timers:
     hand_over_after_s: float = float("inf")  # blind for so long, while a witness sees: leave office
     waits: Mapping[str, float] = field(default_factory=dict)  # name of a wait -> when it began
     said: Mapping[str, str] = field(default_factory=dict)  # subject -> the sentence last said of it
+    pace: Pace = field(default_factory=Pace)  # how many evacuations Nova has shown that it can take at once
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # action id -> its newest outcome, while it matters
 
 

@@ -19,10 +19,11 @@ from hanode.core.latecomers import look_back
 from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind, Call, WantKind
 from hanode.core.order import restart_order
+from hanode.core.pace import is_retry, room_for
 from hanode.core.place import Placed, Refused, place
 from hanode.core.policy import MARKER, StorageDomain
 from hanode.core.records import Before, HostRecovery, InstanceRecovery, ProofKind
-from hanode.core.room import Ask, Limits, Room
+from hanode.core.room import Ask, Room
 from hanode.core.suspicion import quiet_after_s
 from hanode.core.view import View, look_again, view
 
@@ -189,6 +190,8 @@ def _post(seen: View, entry: InstanceRecovery, e: Evidence, targets: tuple[Host,
     draft = seen.draft
     if not is_ready(seen, entry):
         return entry
+    if is_retry(entry) and room.retries < 1:
+        return replace(entry, reason="in line: too many have failed; second tries wait until others end well")
     domain = _journaled_domain(draft, e.host, entry)
     choice = targets
     if entry.pinned and proven_off(seen, entry.target):
@@ -242,6 +245,7 @@ def _request(seen: View, entry: InstanceRecovery, found: Placed, domain: Storage
     if not draft.act(action, 0.0):
         return entry
     room.start(found.target, domain.name if domain else "", entry.resources)
+    room.retries -= is_retry(entry)
     return asked
 
 
@@ -272,7 +276,9 @@ def room_now(draft: Draft) -> Room | None:
             draft.note_once(Level.ALARM, "room", "", f"nothing is posted: Placement cannot be read ({found.value.reason})")
         return None
     free = cast("Mapping[str, Resources]", reading.value)
-    room = Room({host: dict(resources) for host, resources in sorted(free.items())}, Limits.of(draft.policy))
+    domains = {entry.domain for record in draft.records.values() for entry in record.instances.values()}
+    left = {host: dict(resources) for host, resources in sorted(free.items())}
+    room = room_for(draft.timers.pace, draft.policy, left, domains, draft.now.s)
     for record in draft.records.values():
         for entry in record.instances.values():
             _charge(draft, room, record, entry, reading.started_s)

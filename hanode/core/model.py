@@ -101,6 +101,7 @@ class Outcome:
     result: Result
     detail: str
     finished_s: float
+    lasted_s: float = 0.0  # the call itself, without what prepares it
 
 
 @dataclass(frozen=True)

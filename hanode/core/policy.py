@@ -104,9 +104,9 @@ class Policy:
     check_every_s: float = 3600.0  # 0: the power devices are not checked without need
 
     # evacuation
-    max_evacuations: int = 8
-    max_per_target: int = 4
-    max_per_domain: int = 8
+    max_evacuations: int = 128
+    max_per_target: int = 10
+    max_per_domain: int = 64
     evacuate_attempts: int = 3
     retry_s: float = 10.0
     repost_settle_s: float = 120.0

@@ -9,6 +9,9 @@ from typing import cast
 from hanode.core.decisions import Beat, HostCheck, Timers, Trace
 from hanode.core.facts import DeviceCheck, Fleet, Host, Power, Reading, Unknown
 from hanode.core.model import Snapshot, WantKind
+from hanode.core.pace import learn
+from hanode.core.policy import Policy
+from hanode.core.records import HostRecovery
 
 KEPT_BEATS = 3
 KEPT_INTERVALS = 32
@@ -19,13 +22,14 @@ CONSECUTIVE_S = 60.0
 """Readings further apart than this are not consecutive: an off of an earlier incident must not count in this one."""
 
 
-def remember(timers: Timers, snapshot: Snapshot) -> Timers:
+def remember(timers: Timers, snapshot: Snapshot, hosts: Mapping[str, HostRecovery], policy: Policy, now_s: float) -> Timers:
     """The leader's memory after this tick's readings and outcomes; pure."""
     outcomes = {**timers.outcomes, **{o.action.action_id: o for o in snapshot.outcomes}}
     fleet = snapshot.readings.get((WantKind.FLEET, ""))
     news = fleet is not None and fleet.started_s != timers.fleet_s
     return replace(
         timers,
+        pace=learn(timers.pace, hosts, snapshot.outcomes, policy, now_s),
         beats=_beats(timers.beats, fleet) if news else timers.beats,
         fleet_s=fleet.started_s if fleet is not None else None,
         power=_traces(timers.power, snapshot, WantKind.POWER),

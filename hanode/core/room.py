@@ -21,10 +21,6 @@ class Limits:
     per_target: float = float("inf")
     per_domain: float = float("inf")
 
-    @staticmethod
-    def of(policy: Policy) -> Limits:
-        return Limits(policy.max_evacuations, policy.max_per_target, policy.max_per_domain)
-
 
 NO_LIMITS = Limits()
 
@@ -97,6 +93,7 @@ class Room:
     in_domain: Counter[str] = field(default_factory=Counter)
     in_rack: Counter[str] = field(default_factory=Counter)
     total: int = 0
+    retries: float = float("inf")  # so many more of those that have failed before
     joined: dict[str, dict[str, str]] = field(default_factory=dict)  # group id -> instance id -> host promised in this fold
     shelves: dict[Hashable, object] = field(default_factory=dict)  # what `place` remembers between two asks of one kind
 

@@ -40,6 +40,7 @@ DECIDED_BY: Sequence[tuple[str, str]] = (
     (r"no power device is configured|switched off by hand", "[fencing] config_file"),
     (r"accepts the power-off and does not read off", "[fencing] timeout_s, [fencing] attempts"),
     (r"storage domain", "[storage] domains, [storage] key"),
+    (r"second tries wait", "[evacuation] retry_s"),
     (r"every fitting host is taking", "[evacuation] max_per_target"),
     (r"as many evacuations are under way", "[evacuation] max_at_once, [evacuation] max_per_domain"),
     (r"drained for maintenance|is worked on by", "[maintenance] max_at_once, [maintenance] max_per_host, [maintenance] cold_migration"),

@@ -32,6 +32,7 @@ class Workers:
         self._cloud, self._fencer, self._programs, self._clock, self._executor = cloud, fencer, programs, clock, executor
         self._office, self._guard, self._wake = office, guard, wake
         self._in_flight: set[str] = set()
+        self._called_s: dict[str, float] = {}  # action id -> when its call was sent
         self._finished: SimpleQueue[Outcome] = SimpleQueue()
 
     def _prove(self) -> None:
@@ -62,7 +63,8 @@ class Workers:
             result, detail = self._attempt(action)
         except Exception as error:  # noqa: BLE001 - a defect of an adapter: nobody knows what it had sent
             result, detail = Result.AMBIGUOUS, f"{type(error).__name__}: {error} (a defect of hanode: report it)"
-        self._finished.put(Outcome(action, result, detail, self._clock.now().s))
+        now_s = self._clock.now().s
+        self._finished.put(Outcome(action, result, detail, now_s, now_s - self._called_s.pop(action.action_id, now_s)))
         self._wake()
 
     def _attempt(self, action: Action) -> tuple[Result, str]:
@@ -77,6 +79,7 @@ class Workers:
                 return Result.NOT_SENT, refused
         if self._clock.now().s > action.until_s:
             return Result.NOT_SENT, "what it was decided by is too old by now"
+        self._called_s[action.action_id] = self._clock.now().s
         return self._perform(action)
 
     def _prepare(self, action: Action) -> str | None:

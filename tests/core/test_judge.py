@@ -213,5 +213,5 @@ def test_a_rhythm_is_learned_from_one_heartbeat_to_the_next_and_from_nothing_els
     looks = [(0.0, "t0", "enabled"), (10.0, "t1", "enabled"), (20.0, "t2", "enabled"), (25.0, "t3", "disabled"), (30.0, "t4", "disabled")]
     for at_s, stamp, status in (*looks, (90.0, "t5", "disabled"), (101.0, "t6", "disabled")):
         fleet = Fleet({"c1": host(updated_at=stamp, status=status)}, ())
-        timers = remember(timers, Snapshot({(WantKind.FLEET, ""): Reading(fleet, at_s, at_s)}))
+        timers = remember(timers, Snapshot({(WantKind.FLEET, ""): Reading(fleet, at_s, at_s)}), {}, POLICY, at_s)
     assert timers.beats["c1"].intervals_s == (10.0, 11.0)

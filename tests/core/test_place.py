@@ -80,13 +80,12 @@ def test_every_placement_is_charged_before_the_next() -> None:
 
 def test_the_limits_on_concurrency_make_it_wait_in_line() -> None:
     """It fits: it is not WAITING for room, only for its turn."""
-    narrow = replace(POLICY, max_per_target=1, max_evacuations=2)
-    left = replace(room(c2=9, c3=9, c4=9), limits=Limits.of(narrow))
+    left = replace(room(c2=9, c3=9, c4=9), limits=Limits(at_once=2, per_target=1, per_domain=8))
     for expected in ("c2", "c3"):
-        found = place(ask(instance(), policy=narrow), targets("c2", "c3", "c4"), left)
+        found = place(ask(instance()), targets("c2", "c3", "c4"), left)
         assert isinstance(found, Placed) and found.target == expected
         left.start(found.target, "A", ask(instance()).record.resources)
-    found = place(ask(instance(), policy=narrow), targets("c2", "c3", "c4"), left)
+    found = place(ask(instance()), targets("c2", "c3", "c4"), left)
     assert isinstance(found, Refused) and found.busy
 
 

@@ -113,6 +113,7 @@ class ControlPlane:
             raise Down(f"{part} refuses connections")
         fault = self._take(call)
         if fault is None:
+            self.delay_s = self.world.load.answer_s()
             return effect()
         self.world.record("api-fault", subject, f"{call} {fault.effect}, caller sees {fault.answer}")
         if fault.answer is Answer.SLOW:
@@ -165,7 +166,8 @@ class ControlPlane:
             return
         casts, self._casts = self._casts, []
         for call, label in casts:
-            self.world.after(self.world.timings.conductor_s, partial(self._handle, call, label), label)
+            conductor_s = self.world.timings.conductor_s * self.world.load.of_control()
+            self.world.after(conductor_s, partial(self._handle, call, label), label)
 
     def _handle(self, call: Callable[[], None], label: str) -> None:
         if self.carries_messages:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hanode.core.model import Call
 from hanode.sim.world.control import Part
 from hanode.sim.world.hosts import ComputeHost
+from hanode.sim.world.load import SLICES
 from hanode.sim.world.migrations import MigrationRow
 from hanode.sim.world.servers import ActionEvent, Server, ServerAction
 from hanode.sim.world.work import Pause
@@ -121,6 +122,7 @@ class Evacuation:
         """Its process died."""
         self._busy.pop(host, None)
         self._queue.pop(host, None)
+        self._world.load.forget(host)
 
     def _consume(self, job: Job) -> None:
         self._queue.setdefault(job.target, []).append(job)
@@ -133,6 +135,7 @@ class Evacuation:
         if job is not None and len(busy) < self._world.timings.rebuild_slots:
             queue.remove(job)
             busy.add(job.server.instance_id)
+            self._world.load.begin(target)
             self._world.hosts.run(target, self._work(job), f"rebuild {job.server.name} on {target}")
 
     def _work(self, job: Job) -> Iterator[Pause]:
@@ -142,6 +145,7 @@ class Evacuation:
         except RebuildFailed as failure:
             self._fail(job, failure)
         self._busy[job.target].discard(job.server.instance_id)
+        self._world.load.end(job.target)
         self._begin_next(job.target)
 
     def _rebuild(self, job: Job) -> Iterator[Pause]:
@@ -156,7 +160,7 @@ class Evacuation:
         yield Pause(timings.attach_s)
         self._swap(server, "rebuild_block_device_mapping", "rebuild_spawning")
         domains = hosts.domains_of(job.target, server)
-        yield Pause(timings.spawn_s, talks=False, needs=domains)  # the guest comes up without a word to the database
+        yield from self._spawn(job.target, domains)
         failure = self._world.storage.failure(job.target, server)
         if failure:
             raise RebuildFailed(failure)
@@ -172,6 +176,18 @@ class Evacuation:
         yield Pause(timings.finish_s)
         server.host = job.target
         self._world.migrations.set_status(job.row, "done", f"{server.name} is on {job.target}")
+
+    def _spawn(self, target: str, domains: tuple[str, ...]) -> Iterator[Pause]:
+        """The guest comes up without a word to the database; slower, the more come up beside it."""
+        timings, load = self._world.timings, self._world.load
+        slices = SLICES if timings.target_knee or timings.storage_knee else 1
+        left_s = timings.rebuild_limit_s or float("inf")
+        for _ in range(slices):
+            step_s = min(left_s, timings.spawn_s / slices * load.of_rebuild(target))
+            yield Pause(step_s, talks=False, needs=domains)
+            left_s -= step_s
+            if left_s <= 0:
+                raise RebuildFailed("VirtualInterfaceCreateException")
 
     def _claim(self, job: Job) -> None:
         if job.server.deleted:

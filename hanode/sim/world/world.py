@@ -15,6 +15,7 @@ from hanode.sim.world.disks import Birth, Disks
 from hanode.sim.world.evacuation import Evacuation
 from hanode.sim.world.homecoming import Homecoming
 from hanode.sim.world.hosts import ComputeHost, Domain, Guest, Hosts, uuid_of
+from hanode.sim.world.load import Load
 from hanode.sim.world.migrations import Migrations
 from hanode.sim.world.moves import Moves
 from hanode.sim.world.nova import Nova
@@ -47,6 +48,11 @@ class Timings:
     finish_s: float = 0.5
     copy_s: float = 20.0  # the memory of a live migration
     rebuild_slots: int = 10  # rebuilds that one target works on at a time; the others queue there
+    rebuild_limit_s: float = 0.0  # a guest that is not up after so long has failed (vif_plugging_timeout); 0: waits for ever
+    api_s: float = 0.2  # a request by itself, as far as load makes it longer
+    target_knee: float = 0.0  # see `hanode.sim.world.load`: so many rebuilds at once are best, on one target,
+    storage_knee: float = 0.0  # in one storage domain,
+    api_knee: float = 0.0  # and requests and rebuilds together for the control plane; 0: it never slows down
 
 
 ROOMY: Mapping[str, Inventory] = {
@@ -78,6 +84,7 @@ class World:
         self.placement = Placement(self)
         self.scheduler = Scheduler(self)
         self.migrations = Migrations(self)
+        self.load = Load(self)
         self.evacuation = Evacuation(self)
         self.homecoming = Homecoming(self)
         self.compute = Compute(self)
