@@ -8,7 +8,7 @@ CLEAN := env -u OS_CLOUD -u OS_CLIENT_CONFIG_FILE $(shell env | sed -n 's/^\(OS_
 # Another day, other seeds: CI never tries the same ones twice, and who repeats a day repeats its seeds.
 SEEDS ?= $(shell date -u +%Y%m%d)00000
 
-.PHONY: help venv test lint audit fuzz demo sample lab lab-test lab-bench lab-chaos lab-down clean
+.PHONY: help venv test lint audit fuzz bench demo sample lab lab-test lab-bench lab-chaos lab-down clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ audit: venv ## look every dependency up in the database of known vulnerabilities
 
 fuzz: venv ## five minutes of the simulator with seeds of the day; what fails is printed with how to see it again
 	$(CLEAN) $(BIN)/hanode simulate --minutes 5 --seed-base $(SEEDS) --jobs 2
+
+bench: venv ## how fast and how calm, in virtual time and CPU time; SMALL=1 takes a minute
+	$(CLEAN) $(BIN)/python -m tests.bench
 
 demo: venv ## a host dies, then the leader; watch the instances come back
 	$(CLEAN) $(BIN)/hanode demo

@@ -1,0 +1,90 @@
+"""`make bench`: how fast is a recovery, and how calm is a large cloud? A table, and build/bench.json for pyperf.
+
+Nothing passes or fails by a time. Recoveries are played in virtual time and do not depend on the machine; ticks are measured in CPU
+time. `pyperf compare_to` compares two files.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyperf
+
+from tests.bench import ticks
+from tests.bench.recovery import NOVA, POOR, SHAPES, Recovery, Shape, floor, under_hanode
+
+FILE = Path(__file__).parents[2] / "build" / "bench.json"
+FIXED = (3, 8, 32, 10_000)
+
+
+class Report:
+    def __init__(self) -> None:
+        self._found: list[pyperf.Benchmark] = []
+
+    def say(self, line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    def add(self, name: str, values: Sequence[float], unit: str = "second") -> str:
+        """The median and how far the values lie around it, as text."""
+        run = pyperf.Run([float(value) for value in values], metadata={"name": name, "unit": unit}, collect_metadata=False)
+        self._found.append(pyperf.Benchmark([run]))
+        middle = statistics.median(values)
+        return f"{middle:9.3g} +- {max(values) - middle:.2g}" if len(values) > 1 else f"{middle:9.3g}"
+
+    def write(self) -> None:
+        FILE.parent.mkdir(exist_ok=True)
+        pyperf.BenchmarkSuite(self._found).dump(str(FILE), replace=True)
+        self.say(f"written to {FILE}; load of this machine: {os.getloadavg()[0]:.1f}")
+
+
+def recoveries(report: Report, shapes: Sequence[Shape], seeds: Sequence[int]) -> None:
+    report.say("\nrecovery, virtual seconds from the power-off; rest: from the proof of death, beside the best oracle's")
+    report.say(f"{'':34}{'p50':>14}{'p95':>14}{'last':>14}{'rest / floor':>16}{'rebuilds failed':>17}")
+    for label, shape in [("", shape) for shape in shapes] + [("poor storage ", SHAPES[1])]:
+        timings = POOR if label else NOVA
+        floors = [floor(shape, timings, seed).at(1.0) for seed in seeds]
+        report.say(f"{label}{shape}: floor {report.add(f'{label}{shape} floor', floors).strip()} s")
+        for at_once in (None, *FIXED):
+            name = "hanode" if at_once is None else "unlimited" if at_once == FIXED[-1] else f"fixed {at_once}"
+            found = [under_hanode(shape, timings, seed, at_once) for seed in seeds]
+            report.say(f"{'':4}{name:30}" + "".join(_row(report, f"{label}{shape} {name}", found, floors)))
+
+
+def _row(report: Report, name: str, found: Sequence[Recovery], floors: Sequence[float]) -> Iterator[str]:
+    for what, share in (("p50", 0.5), ("p95", 0.95), ("last", 1.0)):
+        yield f"{report.add(f'{name} {what}', [one.at(share) for one in found]):>14}"
+    yield f"{report.add(f'{name} rest/floor', [one.rest_s / low for one, low in zip(found, floors, strict=True)], 'integer'):>16}"
+    yield f"{statistics.median(one.failures for one in found):>17}"
+    report.add(f"{name} journal bytes", [one.commit_bytes for one in found], "byte")
+    report.add(f"{name} journal writes", [one.commits for one in found], "integer")
+
+
+def calm(report: Report, sizes: Sequence[tuple[int, int]]) -> None:
+    report.say("\nticks, CPU seconds (simulated ports; memory with the simulated world)")
+    report.say(f"{'hosts':>8}{'failed':>8}{'p50':>9}{'p99':>9}{'most':>9}{'of a core':>11}{'MiB':>7}{'polls/min':>11}")
+    for hosts, failed in sizes:
+        found = ticks.measured(hosts, failed)
+        name = f"ticks of {hosts} hosts, {failed} failed"
+        report.add(name, [value for value in found.cpu_s if value > 0])
+        report.add(f"{name}, memory", [found.rss_mib * 1024 * 1024], "byte")
+        row = [found.cpu_s[int(share * (len(found.cpu_s) - 1))] for share in (0.5, 0.99, 1.0)]
+        report.say(f"{hosts:8}{failed:8}" + "".join(f"{value:9.3f}" for value in row)
+                   + f"{found.share:11.1%}{found.rss_mib:7.0f}{found.polls * 60 / found.over_s:11.0f}")
+
+
+def main() -> int:
+    small = os.environ.get("SMALL", "") not in ("", "0")
+    report = Report()
+    calm(report, [(100, 0), (1000, 0)] if small else [(100, 0), (1000, 0), (10_000, 0), (10_000, 50)])
+    recoveries(report, SHAPES[:1] if small else SHAPES[:3], [1] if small else [1, 2, 3])
+    report.write()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
