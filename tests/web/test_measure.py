@@ -11,12 +11,12 @@ from hanode import metrics
 from hanode.adapters.journal.measured import MeasuredJournal
 from hanode.core.accounts import SKIPPED_STATES
 from hanode.core.constraints import CONSTRAINTS
-from hanode.core.decisions import Beat, Decisions, Judgement, Timers, Verdict
+from hanode.core.decisions import Beat, Decisions, Judgement, Readiness, Timers, Verdict
 from hanode.core.facts import Fleet
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
 from hanode.core.policy import Policy
-from hanode.core.records import HostRecovery, Roster
+from hanode.core.records import HostRecovery, Mute, Roster
 from hanode.engine.ledger import Guard
 from hanode.engine.measure import numbers
 from hanode.engine.phases import Lasted, Phases
@@ -109,8 +109,9 @@ def test_a_stamp_that_nobody_can_read_gives_no_figure() -> None:
 def leader_of(*records: HostRecovery) -> dict[str, metrics.Values]:
     table = {record.host: record for record in records}
     verdicts = {host: Judgement(Verdict.FAILED, "silent") for host in table} | {"cn9": Judgement(Verdict.EXEMPT, "drained")}
-    decisions, policy = Decisions(Timers(0.0), verdicts=verdicts), Policy(fenceable=frozenset({"cn3"}))
-    roster = Roster(quarantined={"cn2": "lied"})
+    readiness = Readiness({"cn3": "no answer", "cn4": "no answer"}, unchecked=7)
+    decisions, policy = Decisions(Timers(0.0), verdicts=verdicts, readiness=readiness), Policy(fenceable=frozenset({"cn3"}))
+    roster = Roster(quarantined={"cn2": "lied"}, muted={"cn4": Mute("by bob", 60.0)})
     return dict(numbers(published(decisions, table, roster, Fleet({}, ()), policy, Guard(1, "me", 1), "n1", at(130))))
 
 
@@ -131,7 +132,8 @@ def test_instances_are_down_from_the_failure_until_they_run() -> None:
     assert shown["hanode_incidents"]["EVACUATING"] == shown["hanode_incidents"]["SUSPECT"] == 1
     assert shown["hanode_hosts_protected"] == {"": 2} and shown["hanode_hosts_without_device"] == {"": 1}
     assert shown["hanode_devices_quarantined"] == {"": 1}
-    assert set(shown) == set(metrics.CLOUD)
+    assert shown["hanode_hosts_unfenceable"] == {"": 1} and shown["hanode_hosts_unchecked"] == {"": 7}
+    assert set(shown) == set(metrics.CLOUD) - {"hanode_findings"}, "which are no part of the status"
 
 
 def test_every_reason_of_ours_has_a_class() -> None:
