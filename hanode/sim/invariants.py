@@ -19,7 +19,7 @@ from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.engine.codec import EPOCH, RENEWED
 from hanode.engine.testimony import WITNESS
 from hanode.sim.evidence import Evidence, Tick, Violation
-from hanode.sim.knowledge import acted_on_what_it_knew, latest_record, spared_sick_storage, was_fenced
+from hanode.sim.knowledge import acted_on_what_it_knew, latest_record, was_fenced
 from hanode.sim.node import PortCall
 from hanode.sim.ports import Commit
 from hanode.sim.posts import BLOCKING, HANODE, OPEN, Ledger, by_strangers, posts
@@ -40,7 +40,6 @@ def judge(evidence: Evidence) -> tuple[Violation, ...]:
         *one_move(world.log, 3 * evidence.policy.report_interval_s),
         *fenced_rightly(evidence),
         *acted_on_what_it_knew(evidence),
-        *spared_sick_storage(evidence),
         *in_office(evidence.commits, evidence.calls),
         *no_data_lost(world, {*evidence.may_lose_data, *doubled}),
         *released_rightly(world.log),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hanode.core.decisions import Verdict
+from hanode.core.facts import Power
+from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind
-from hanode.core.records import HostRecovery
+from hanode.core.records import HostRecovery, ProofKind
 from hanode.core.signals import network_and_host
 from hanode.sim.evidence import Evidence, Tick, Violation
 from hanode.sim.world import Condition
@@ -20,6 +22,8 @@ TROUBLED = frozenset({HostState.FENCING, HostState.NEEDS_OPERATOR, HostState.FEN
 
 def acted_on_what_it_knew(evidence: Evidence) -> Iterator[Violation]:
     """S2 and S4: no person is believed, and no host told off, against a sign of life that was seen; and nobody shoots in a storm."""
+    yield from posted_by_fresh_proof(evidence)
+    yield from spared_sick_storage(evidence)
     for index, tick in enumerate(evidence.ticks):
         for answer in tick.decisions.answers:
             sign = _sign_of_life(answer.command.host, tick, evidence) if answer.accepted else ""
@@ -64,6 +68,26 @@ def _troubled(tick: Tick, so_far: Sequence[Tick]) -> Iterator[str]:
         silent = judgement.verdict in {Verdict.SUSPECT, Verdict.FAILED} and (record is None or record.state is HostState.SUSPECT)
         if silent or (record is not None and record.state in TROUBLED):
             yield host
+
+
+def posted_by_fresh_proof(evidence: Evidence) -> Iterator[Violation]:
+    """S2: each POST is decided by a reading of off that began within `proof_s`, unless the proof is a person's word.
+
+    Beside the judge of the world this leaves no leeway: who was switched on since then could not be known, and anybody else was.
+    """
+    proof_s = evidence.policy.proof_s
+    for tick in evidence.ticks:
+        for action in tick.decisions.actions:
+            record = next((written for written in tick.decisions.writes if written.host == action.host), None)
+            if action.kind is not ActionKind.EVACUATE or record is None or (record.proof and record.proof.kind is ProofKind.PERSON):
+                continue
+            level = record.proof.level if record.proof else 1
+            read = tick.decisions.timers.power.get(power_key(action.host, level))
+            decided_s = action.until_s - proof_s
+            if read is None or read.value != Power.OFF or decided_s - read.last_s > proof_s:
+                said = f"{read.value} {decided_s - read.last_s:.1f} s ago" if read else "nothing"
+                yield Violation("S2", tick.time_s, f"{tick.node} decides to evacuate {action.name} while the newest reading of"
+                                                   f" {action.host} is {said}")
 
 
 def spared_sick_storage(evidence: Evidence) -> Iterator[Violation]:
