@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hanode.core.facts import DeviceCheck, Fleet, Instance, Migration, Power, Resources
+from hanode.core.facts import DeviceCheck, Fleet, Instance, Migration, Power, Resources, ServerGroup
 from hanode.core.model import Call, Moment
 from hanode.core.news import News
 
@@ -60,6 +60,14 @@ class Cloud(Protocol):
 
         `providers`: host -> provider id. A host whose provider cannot be read is missing from the answer.
         """
+        ...
+
+    def read_groups(self) -> tuple[ServerGroup, ...]:
+        """Every server group of every project, all pages, sorted by id."""
+        ...
+
+    def read_trait(self, trait: str) -> frozenset[str]:
+        """Ids of the compute nodes' providers that have this trait, themselves or in their tree. A trait that nobody knows: none."""
         ...
 
     def read_skip_images(self) -> frozenset[str]:

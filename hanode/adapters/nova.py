@@ -13,9 +13,9 @@ from datetime import datetime
 
 from hanode.adapters import nova_facts as facts
 from hanode.adapters.rest import Json, NotFound, Params, Rest, parsing
-from hanode.core.facts import Aggregate, Fleet, Hypervisor, Instance, Migration, Service
+from hanode.core.facts import Aggregate, Fleet, Hypervisor, Instance, Migration, ServerGroup, Service
 from hanode.core.model import Call
-from hanode.errors import Refused, Unreachable
+from hanode.errors import HanodeError, Refused, Unreachable
 
 SERVICES = "2.69"  # rows of a cell that does not answer come without a state, instead of not at all
 SERVICE_UPDATE = "2.53"
@@ -23,6 +23,8 @@ HYPERVISORS = "2.53"  # ids are uuids; 2.88 and newer make an RPC call per host
 AGGREGATES = "2.1"
 SERVERS = "2.73"  # flavor embedded, locked_reason
 MIGRATIONS = "2.59"  # uuids and paging
+SERVERS_RICHER = ("2.98", "2.96")  # with the image's properties; with the zone that a server was created for
+SERVER_GROUPS = "2.64"  # one policy and its rule
 ACTIONS = "2.62"
 SERVER_ACTION = "2.1"
 LOCK = "2.73"
@@ -33,12 +35,13 @@ EVACUATE: Mapping[Call, tuple[str, Mapping[str, bool]]] = {
     Call.ON_SHARED_STORAGE: ("2.13", {"onSharedStorage": True}),  # < 2.14 fails instead of rebuilding from the image
 }
 
-PINNED = (SERVICES, SERVICE_UPDATE, HYPERVISORS, AGGREGATES, SERVERS, MIGRATIONS, ACTIONS, SERVER_ACTION, LOCK, MIGRATE,
+PINNED = (SERVICES, SERVICE_UPDATE, HYPERVISORS, AGGREGATES, SERVERS, MIGRATIONS, SERVER_GROUPS, ACTIONS, SERVER_ACTION, LOCK, MIGRATE,
           *(microversion for microversion, _ in EVACUATE.values()))
 """Nova must offer each of them."""
 
 UNFINISHED = ("accepted", "pre-migrating", "done")
 INVENTORY_AGE_S = 60.0
+GROUPS_AT_ONCE = 1000
 REASON_CHARACTERS = 255  # the width of Nova's columns; longer is answered with 400
 
 
@@ -57,7 +60,7 @@ class Nova:
         return facts.fleet(services, hypervisors, aggregates)
 
     def read_servers(self, host: str) -> tuple[Instance, ...]:
-        rows = self._rest.pages("/servers/detail", "servers", lambda row: str(row["id"]), microversion=SERVERS,
+        rows = self._rest.pages("/servers/detail", "servers", lambda row: str(row["id"]), microversion=self._servers(),
                                 params={"all_tenants": "1", "host": host})
         with parsing("compute", "/servers/detail"):
             servers = [facts.instance(row) for row in rows]
@@ -71,7 +74,7 @@ class Nova:
     def read_instance(self, instance_id: str) -> Instance | None:
         path = f"/servers/{instance_id}"
         try:
-            body = self._rest.get(path, microversion=SERVERS)
+            body = self._rest.get(path, microversion=self._servers())
         except NotFound:
             return None
         with parsing("compute", path):
@@ -93,6 +96,19 @@ class Nova:
         if silent:
             raise Unreachable(f"a Nova cell does not answer (that of {silent[0]}): its evacuations are not listed")
         return _in_order(found.values())
+
+    def read_groups(self) -> tuple[ServerGroup, ...]:
+        rows: list[Json] = []
+        while True:  # no marker and no links here, and max_limit of Nova may be below ours: only an empty page is the last
+            page = self._rest.get("/os-server-groups", microversion=SERVER_GROUPS,
+                                  params={"all_projects": "True", "limit": str(GROUPS_AT_ONCE), "offset": str(len(rows))})
+            with parsing("compute", "/os-server-groups"):
+                found = page["server_groups"]
+            if not found:
+                break
+            rows += found
+        with parsing("compute", "/os-server-groups"):
+            return tuple(sorted((facts.server_group(row) for row in rows), key=lambda group: group.group_id))
 
     def read_stopped_by_owner(self, instance_id: str, since: str) -> bool:
         path = f"/servers/{instance_id}/os-instance-actions"
@@ -147,6 +163,14 @@ class Nova:
         self._act(instance_id, {"confirmResize": None}, SERVER_ACTION)
 
     # ---------------------------------------------------------------- how
+
+    def _servers(self) -> str:
+        """The richest list of servers that this Nova offers; the plain one for as long as it does not tell."""
+        try:
+            newest = self._rest.offered()[1]
+        except HanodeError:
+            return SERVERS
+        return next((text for text in SERVERS_RICHER if tuple(map(int, text.split("."))) <= newest), SERVERS)
 
     def _act(self, instance_id: str, body: Json, microversion: str) -> None:
         self._rest.write("POST", f"/servers/{instance_id}/action", body, microversion=microversion)

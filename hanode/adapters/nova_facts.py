@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from hanode.adapters.rest import Json
-from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Migration, Service
+from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Migration, ServerGroup, Service
 
 POWER_STATES = {0: "nostate", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 SOFT_DELETED = frozenset({"soft-delete", "deleted"})
@@ -70,6 +70,11 @@ def instance(row: Json) -> Instance:
         extra_specs=dict(flavor.get("extra_specs") or {}),  # left out where policy forbids it
         image_properties={key: str(value) for key, value in (image.get("properties") or {}).items()} if image else {},
     )
+
+
+def server_group(row: Json) -> ServerGroup:
+    rules = row.get("rules") or {}
+    return ServerGroup(row["id"], row["name"], row["policy"], frozenset(row["members"]), int(rules.get("max_server_per_host", 1)))
 
 
 def migration(row: Json) -> Migration:

@@ -11,7 +11,7 @@ from hanode.adapters.keystone import Credentials, Keystone
 from hanode.adapters.nova import Nova
 from hanode.adapters.placement import Placement
 from hanode.adapters.rest import Microversion
-from hanode.core.facts import Fleet, Instance, Migration, Resources
+from hanode.core.facts import Fleet, Instance, Migration, Resources, ServerGroup
 from hanode.core.model import Call
 
 SKIP_IMAGE_TAGS = ("amphora-image", "amphora")
@@ -68,6 +68,12 @@ class OpenStackCloud:
 
     def read_room(self, providers: Mapping[str, str]) -> Mapping[str, Resources]:
         return self._placement.read_room(providers)
+
+    def read_groups(self) -> tuple[ServerGroup, ...]:
+        return self._nova.read_groups()
+
+    def read_trait(self, trait: str) -> frozenset[str]:
+        return self._placement.read_trait(trait)
 
     def read_skip_images(self) -> frozenset[str]:
         return self._glance.read_skip_images()

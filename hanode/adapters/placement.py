@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from hanode.adapters.rest import NotFound, Rest, parsing
 from hanode.core.facts import Resources
-from hanode.errors import Unreachable
+from hanode.errors import Refused, Unreachable
 
 MICROVERSION = "1.28"
 PARALLEL = 8
@@ -42,6 +42,17 @@ class Placement:
         found = self._rest.get(path, microversion=MICROVERSION)
         with parsing("placement", path):
             return bool(found["root_provider_uuid"] == root_id)
+
+    def read_trait(self, trait: str) -> frozenset[str]:
+        path = "/resource_providers"
+        try:
+            body = self._rest.get(path, microversion=MICROVERSION, params={"required": trait})
+        except Refused as error:
+            if "No such trait" in str(error):  # Placement 400: nobody has ever declared it
+                return frozenset()
+            raise
+        with parsing("placement", path):
+            return frozenset(row["root_provider_uuid"] for row in body["resource_providers"])
 
     def read_room(self, providers: Mapping[str, str]) -> Mapping[str, Resources]:
         hosts = sorted(providers)

@@ -88,7 +88,7 @@ def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Map
     Who can be fenced, and by which levels of devices, stands in fencing.yaml.
     """
     made = Policy(
-        **{field: _plain(settings.get(*FIELDS[field])) for field in FIELDS if settings.get(*FIELDS[field]) is not None},
+        **{field: _plain(field, settings.get(*FIELDS[field])) for field in FIELDS if settings.get(*FIELDS[field]) is not None},
         **{field: times * settings.get("detection", "report_interval_s")
            for field, times in DERIVED.items() if settings.get(*FIELDS[field]) is None},
         domains=_domains(settings),
@@ -370,8 +370,11 @@ def _domains(settings: Settings) -> Mapping[str, StorageDomain]:
     return {host: StorageDomain(name, kinds.get(name, "file")) for host, name in settings.get("storage", "domains").items()}
 
 
-def _plain(value: Any) -> Any:
-    return frozenset(value) if isinstance(value, list) else value
+def _plain(field: str, value: Any) -> Any:
+    """A list counts as ordered where the policy's own value is."""
+    if not isinstance(value, list):
+        return value
+    return tuple(value) if isinstance(getattr(Policy(), field), tuple) else frozenset(value)
 
 
 def _option(group: str, name: str) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 
 from oslo_config import cfg, types
 
+from hanode.core.priority import SOURCES, Priority
+
 MODES = ["observe", "approve", "act"]
 RECOVERIES = [
     ("evacuate", "restart the instances on other hosts"),
@@ -208,6 +210,39 @@ STORAGE = (
     ],
 )
 
+LEVELS = [str(level) for level in Priority]
+
+PRIORITY = (
+    group("priority", "Which instances are restarted first, over all failed hosts together, and who waits for whom."),
+    [
+        cfg.ListOpt("trust", default=["rules", "flavor", "image", "instance"], mutable=True,
+                    item_type=types.String(choices=sorted(SOURCES)),
+                    help="Whose word counts, the first that says something: `rules` (below), the extra specs of the flavor, the "
+                    "properties of the image, the metadata of the instance. Tenants write the last: left out, they have no say; put "
+                    "first, they outrank you."),
+        cfg.Opt("rules", type=types.Dict(types.String(choices=LEVELS)), default={}, mutable=True,
+                sample_default={"*/db-*": "highest", "3f2c*/*": "low"},
+                help=f"PROJECT/NAME:PRIORITY, both patterns, the first that fits counts. Priorities: {', '.join(LEVELS)}. What is "
+                "disabled is not restarted elsewhere; it is started again when its host is back."),
+        cfg.ListOpt("keys", default=["hanode:priority"], mutable=True,
+                    help="The extra spec, image property or metadata in which a priority stands; the first that does counts. Numbers are "
+                    "read as instanceha's (1 to 1000, high first), so instanceha:restart_priority can be added."),
+        names("opt_in_keys", [],
+              "Not empty: only instances that carry one of these as true (metadata, extra spec or image property) are restarted "
+              "elsewhere, all others are not. For tags that are there already: HA_Enabled of Masakari, evacuable of instanceha."),
+        cfg.StrOpt("group_key", default="hanode:group", mutable=True,
+                   help="Instance metadata that names a group, so that others can start after it."),
+        cfg.StrOpt("after_key", default="hanode:after", mutable=True,
+                   help="Instance metadata with the names of instances or groups of its project, separated by commas, after which it "
+                   "starts."),
+        seconds("after_wait_s", 300.0, 0.0, 86400.0,
+                "An instance waits for those that it starts after until they are active on their new host, so long at most."),
+        seconds("tier_wait_s", 0.0, 0.0, 86400.0,
+                "A priority waits until all of the higher ones are active on their new hosts, so long at most. 0: they are only asked "
+                "for first, and nobody waits. Longer: the less important stay down longer."),
+    ],
+)
+
 PROTECTION = (
     group("protection", "Which hosts and instances hanode cares for."),
     [
@@ -218,6 +253,9 @@ PROTECTION = (
         names("fence_living", [],
               "In these aggregates a host whose nova-compute is silent is fenced although the host itself answers. Its running "
               "guests are killed and restarted elsewhere, although nothing was wrong with them."),
+        cfg.StrOpt("cell_key", default="hanode:cell", mutable=True,
+                   help="Aggregate metadata key whose value names the Nova cell of its hosts: Nova evacuates within a cell only, and does "
+                   "not tell who is in which. Needed only where there are several cells."),
         cfg.BoolOpt("protect_disabled", default=False, mutable=True,
                     help="Also protect hosts that somebody disabled. Off: people disable hosts before they work on them."),
         names("own_hosts", [], "Hosts that hanode itself runs on (hyperconverged controllers); never fenced."),
@@ -267,6 +305,15 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "skip_projects": ("protection", "skip_projects"),
     "health_every_s": ("storage", "health_every_s"),
     "health_timeout_s": ("storage", "health_timeout_s"),
+    "cell_key": ("protection", "cell_key"),
+    "priority_trust": ("priority", "trust"),
+    "priority_rules": ("priority", "rules"),
+    "priority_keys": ("priority", "keys"),
+    "opt_in_keys": ("priority", "opt_in_keys"),
+    "group_key": ("priority", "group_key"),
+    "after_key": ("priority", "after_key"),
+    "after_wait_s": ("priority", "after_wait_s"),
+    "tier_wait_s": ("priority", "tier_wait_s"),
     "storage_key": ("storage", "key"),
     "storage_kind_key": ("storage", "kind_key"),
     "report_interval_s": ("detection", "report_interval_s"),

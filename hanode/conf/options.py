@@ -203,7 +203,7 @@ def list_opts() -> list[Group]:
     return [
         DEFAULT, KEYSTONE, JOURNAL, judgement.OFFICE, judgement.DETECTION, PROBE, judgement.BRAKE,
         (judgement.FENCING[0], [*FENCING_FILES, *judgement.FENCING[1]]),
-        judgement.EVACUATION, judgement.MAINTENANCE, judgement.CAPACITY, judgement.STORAGE,
+        judgement.EVACUATION, judgement.MAINTENANCE, judgement.CAPACITY, judgement.STORAGE, judgement.PRIORITY,
         (judgement.PROTECTION[0], [*judgement.PROTECTION[1], IMAGE_TAGS]),
         WEB, NOTIFICATIONS,
     ]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hanode.core.facts import Instance, Resources
 from hanode.core.lifecycle import InstanceState
 from hanode.core.policy import MARKER, Policy
+from hanode.core.priority import Priority, is_wanted, priority_of, starts_after
 from hanode.core.records import Before, InstanceRecovery
 
 NOT_OURS = frozenset({"building", "shelved_offloaded", "deleted"})
@@ -36,9 +37,21 @@ def classify(instance: Instance, policy: Policy, skip_images: frozenset[str]) ->
         return InstanceState.SKIPPED, "its image is tagged as an amphora's: Octavia replaces it itself"
     if (instance.task_state or "").startswith("resize_"):
         return InstanceState.SKIPPED, "is being resized: when the host is back, confirm or revert the resize"
+    unwanted = _unwanted(instance, policy)
+    if unwanted:
+        return InstanceState.SKIPPED, unwanted
     if instance.vm_state in RUNNABLE:
         return InstanceState.PENDING, "to be restarted"
     return InstanceState.SKIPPED, SKIPPED_STATES.get(instance.vm_state, f"is in vm_state {instance.vm_state}, which Nova does not evacuate")
+
+
+def _unwanted(instance: Instance, policy: Policy) -> str:
+    """Why nobody wants it elsewhere; it is started at home when its host is back."""
+    if not is_wanted(instance, policy):
+        return f"carries none of {', '.join(sorted(policy.opt_in_keys))} (opt_in_keys) on itself, its flavor or its image"
+    if priority_of(instance, policy) is Priority.DISABLED:
+        return "its restart priority is disabled"
+    return ""
 
 
 def account(
@@ -57,6 +70,9 @@ def account(
         reason=found[1],
         before=before,
         project_id=instance.project_id,
+        priority=priority_of(instance, policy),
+        group=instance.metadata.get(policy.group_key, ""),
+        after=starts_after(instance, policy),
         domain=domain,
         resources=dict(consumed.get(instance.instance_id) or flavor_resources(instance)),
     )

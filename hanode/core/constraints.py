@@ -14,6 +14,17 @@ from hanode.core.model import Call
 from hanode.core.room import Ask, Room
 from hanode.core.storage import Lost, survival
 
+TENANT_KEY = "filter_tenant_id"
+
+COMPARED: Mapping[str, Callable[[str, str], bool]] = {
+    "s==": lambda value, wanted: value == wanted,
+    "s!=": lambda value, wanted: value != wanted,
+    "s<": lambda value, wanted: value < wanted,
+    "s<=": lambda value, wanted: value <= wanted,
+    "s>": lambda value, wanted: value > wanted,
+    "s>=": lambda value, wanted: value >= wanted,
+}
+
 Rule = Callable[[Ask, Host, Room], str | None]
 
 
@@ -53,6 +64,80 @@ def call_to(ask: Ask, host: Host) -> Call:
     return Call.SCHEDULED if isinstance(found, Lost) else found.call
 
 
+def _has_traits(ask: Ask, host: Host, room: Room) -> str | None:
+    """Of flavor and image (scheduler/utils.py `ResourceRequest`); Placement offers no other host."""
+    provider = host.hypervisor.provider_id if host.hypervisor else ""
+    known = room.ground.traits
+    unread = sorted(trait for trait in ask.needs.traits if trait not in known)
+    if unread:
+        return f"who has the trait {unread[0]} cannot be read"
+    missing = sorted(trait for trait in ask.needs.required if provider not in known[trait])
+    if missing:
+        return f"lacks the trait {missing[0]}"
+    disliked = sorted(trait for trait in ask.needs.forbidden if provider in known[trait])
+    return f"has the trait {disliked[0]}, which the instance forbids" if disliked else None
+
+
+def _aggregate_fits(ask: Ask, host: Host, room: Room) -> str | None:
+    """Nova's AggregateInstanceExtraSpecsFilter. The scope in the key says that the operator counts on it."""
+    for key, wanted in ask.needs.aggregate:
+        offered = {word.strip() for a in host.aggregates if key in a.metadata for word in a.metadata[key].split(",")}
+        if not any(_matches(wanted, value) for value in offered):
+            return f"is in no aggregate with {key} {wanted}"
+    return None
+
+
+def _matches(wanted: str, value: str) -> bool:
+    """The operators of scheduler/filters/extra_specs_ops.py that compare texts; a plain word must be equal."""
+    words = wanted.split()
+    if words and words[0] == "<or>":
+        return value in words[1::2]
+    if words and words[0] == "<in>":
+        return " ".join(words[1:]) in value
+    if len(words) == 2 and words[0] in COMPARED:
+        return COMPARED[words[0]](value, words[1])
+    return value == wanted
+
+
+def _tenant_welcome(ask: Ask, host: Host, room: Room) -> str | None:
+    """AggregateMultiTenancyIsolation, and the request filter `require_tenant_aggregate`: an aggregate may be kept for tenants."""
+    kept = [text for a in host.aggregates for key, text in sorted(a.metadata.items()) if key.startswith(TENANT_KEY)]
+    tenants = {tenant.strip() for text in kept for tenant in text.split(",")}
+    return "its aggregate is kept for other projects" if tenants and ask.instance.project_id not in tenants else None
+
+
+def _in_its_cell(ask: Ask, host: Host, room: Room) -> str | None:
+    """Nova evacuates within a cell only (conductor/manager.py `_restrict_request_spec_to_cell`); who is in which must be declared."""
+    cells = {found.metadata(ask.policy.cell_key) for found in (ask.source, host)}
+    return "in another cell" if len(cells) == 2 and None not in cells else None
+
+
+def _no_tpm(ask: Ask, host: Host, room: Room) -> str | None:
+    """compute/api.py `reject_vtpm_instances`: 400, wherever it should go."""
+    return "Nova evacuates no instance with a virtual TPM" if ask.needs.tpm else None
+
+
+def _group_allows(ask: Ask, host: Host, room: Room) -> str | None:
+    """scheduler/filters/affinity_filter.py, and the late check of the target (compute/manager.py `_validate_instance_group_policy`).
+
+    The failed host is among the hosts of the group, and is never a target: so hard affinity finds no host as long as no member
+    runs elsewhere. A call that passes the scheduler by meets the late check alone, which asks where the *other* members are.
+    """
+    found = room.others_of(ask)
+    if found is None or not found[0].is_hard:
+        return None
+    group, others = found
+    if group.unread:
+        return f"where the members of its server group {group.name} are is not known: {group.unread}"
+    here = sum(1 for where in others.values() if where == host.name)
+    if group.policy == "anti-affinity":
+        return f"server group {group.name} (anti-affinity) has a member there" if here >= group.max_per_host else None
+    alone = not others and not group.at_home - {ask.instance.instance_id}
+    if here or (alone and call_to(ask, host) is Call.ON_SHARED_STORAGE):
+        return None
+    return f"server group {group.name} (affinity) keeps it with members that are not there"
+
+
 def _not_avoided(ask: Ask, host: Host, room: Room) -> str | None:
     return "an earlier attempt there failed" if host.name in ask.record.avoid else None
 
@@ -61,21 +146,27 @@ def _has_room(ask: Ask, host: Host, room: Room) -> str | None:
     free = room.free.get(host.name)
     if free is None:
         return "its room in Placement is not known"
-    short = [
-        f"{name} {free.get(name, 0)} of {amount}" for name, amount in sorted(ask.record.resources.items()) if free.get(name, 0) < amount
-    ]
-    return f"no room: {', '.join(short)}" if short else None
+    for name, amount in sorted(ask.record.resources.items()):
+        if free.get(name, 0) < amount:
+            return f"no room for {amount} {name}"  # without what is left, which changes all the time
+    return None
 
 
 STANDING: Mapping[str, Constraint] = {
     "hypervisor": Constraint(_same_kind, "only a host of the same hypervisor type can take it"),
     "storage": Constraint(_disk_survives, "declare the storage domain of its host, or add a host to that domain"),
     "zone": Constraint(_in_its_zone, "add or enable a host in that zone, or unpin the instance (compute API 2.104)"),
+    "cell": Constraint(_in_its_cell, "add or enable a host in its cell"),
+    "tpm": Constraint(_no_tpm, "repair its host: it is started there as soon as it is back"),
+    "tenant": Constraint(_tenant_welcome, "add or enable a host that is open to its project"),
+    "aggregate": Constraint(_aggregate_fits, "add or enable a host in such an aggregate"),
+    "traits": Constraint(_has_traits, "add or enable a host with that trait"),
 }
 """What holds for all instances of one kind, however much has been placed meanwhile."""
 
 MOVING: Mapping[str, Constraint] = {
     "attempts": Constraint(_not_avoided, "find out why the attempt failed there"),
+    "group": Constraint(_group_allows, "repair its host, or let its owner rebuild it with a soft policy"),
     "room": Constraint(_has_room, "add or enable a host, or make room"),
 }
 """What depends on the one instance, or on what has been placed before it."""

@@ -14,7 +14,7 @@ from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
-from hanode.core.evacuate import evacuating, room_now, watch_instances
+from hanode.core.evacuate import evacuating, watch_instances
 from hanode.core.facts import Host, Power
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.handover import hand_over
@@ -24,6 +24,7 @@ from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
 from hanode.core.maintenance import maintain
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
 from hanode.core.policy import MARKER, Policy
+from hanode.core.posting import post_all
 from hanode.core.quarantine import doubt_devices
 from hanode.core.readiness import read_off, watch_devices
 from hanode.core.records import HostRecovery, Records
@@ -176,7 +177,6 @@ def _takes_over(hold: Hold, former: str, recent: bool) -> bool:
 def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     for text in draft.timers.pace.closed:
         draft.note(Level.WARNING, "pace", "", text)
-    room = room_now(draft)
     for name in sorted(draft.records):
         record, e = draft.records[name], evidence.get(name)
         if e is None and draft.fleet is None:
@@ -198,9 +198,10 @@ def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
         elif record.state is HostState.FENCED:
             tell_nova(draft, record, e)
         elif record.state is HostState.EVACUATING:
-            evacuating(draft, record, e, room)
+            evacuating(draft, record, e)
         elif record.state is HostState.RELEASING:
             releasing(draft, record, e)
+    post_all(draft, evidence)
 
 
 def _suspected(draft: Draft, record: HostRecovery, e: Evidence) -> None:

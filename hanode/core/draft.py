@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import cast
 
 from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Readiness, Timers, Trace, Verdict
-from hanode.core.facts import Fleet, Host, Instance, Migration, Reading, Resources, Unknown
+from hanode.core.facts import Fleet, Host, Instance, Migration, Reading, Resources, ServerGroup, Unknown
 from hanode.core.judge import recent_s
 from hanode.core.levels import host_and_level, power_key, proven_by, together, watched
 from hanode.core.lifecycle import HostState, step_host
@@ -113,6 +113,14 @@ class Draft:
 
     def skip_images(self, every_s: float) -> frozenset[str] | None:
         return cast("frozenset[str] | None", self._value(WantKind.SKIP_IMAGES, "", every_s))
+
+    def groups(self, every_s: float) -> tuple[ServerGroup, ...] | None:
+        """Every server group of the cloud; None when not known."""
+        return cast("tuple[ServerGroup, ...] | None", self._value(WantKind.GROUPS, "", every_s))
+
+    def holders(self, trait: str, every_s: float) -> frozenset[str] | None:
+        """Provider ids of the hosts that have a trait; None when not known."""
+        return cast("frozenset[str] | None", self._value(WantKind.TRAIT, trait, every_s))
 
     def stopped_by_owner(self, instance_id: str, since_at: str, every_s: float, since_s: float = EVER_S) -> bool | None:
         return cast("bool | None", self._value(WantKind.STOPPED_BY_OWNER, f"{instance_id}@{since_at}", every_s, since_s))

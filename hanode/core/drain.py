@@ -17,12 +17,12 @@ from hanode.core import accounts
 from hanode.core.brake import RECOVERING, has_work
 from hanode.core.decisions import HoldKind, Level, Verdict
 from hanode.core.draft import ROOM_S, Draft
-from hanode.core.evacuate import sound_targets
 from hanode.core.facts import Host, Instance, Migration, Resources
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
 from hanode.core.place import Placed, place
+from hanode.core.posting import sound_targets
 from hanode.core.records import Maintenance, Move
 from hanode.core.room import Ask, Room
 

@@ -25,6 +25,8 @@ class WantKind(StrEnum):
     WITNESS = "witness"  # key host, or `signals.NOVA`: what the standbys see of it; answered in `Snapshot.witnessed`
     STOPPED_BY_OWNER = "stopped-by-owner"  # key "instance id@Nova stamp": bool, stopped by a user since then
     STORAGE = "storage"  # key domain: bool, is it well by the operator's health command
+    GROUPS = "groups"  # key "": tuple[ServerGroup, ...] of every project
+    TRAIT = "trait"  # key trait: frozenset[provider id] of the compute nodes that have it
     SKIP_IMAGES = "skip-images"  # key "": frozenset[str] of image ids never to be evacuated (amphorae)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hanode.core.facts import Instance
 
@@ -21,6 +22,10 @@ class Needs:
     tpm: bool = False  # has a virtual TPM, whose state lies on its host
 
     @property
+    def traits(self) -> frozenset[str]:
+        return self.required | self.forbidden
+
+    @property
     def unusual(self) -> bool:
         """Devices are counted host by host, so such an instance is compared with nobody else."""
         return bool(self.devices)
@@ -28,7 +33,12 @@ class Needs:
 
 def needs_of(instance: Instance) -> Needs:
     """Sources: nova scheduler/utils.py `ResourceRequest`, filters/aggregate_instance_extra_specs.py, pci/request.py."""
-    specs, image = instance.extra_specs, instance.image_properties
+    return _read(tuple(sorted(instance.extra_specs.items())), tuple(sorted(instance.image_properties.items())))
+
+
+@lru_cache(maxsize=4096)  # there are far fewer flavors and images than instances
+def _read(of_flavor: tuple[tuple[str, str], ...], of_image: tuple[tuple[str, str], ...]) -> Needs:
+    specs, image = dict(of_flavor), dict(of_image)
     traits = [(found["name"], value) for source in (specs, image) for key, value in source.items() if (found := TRAIT.match(key))]
     aggregate = [(key.removeprefix(AGGREGATE_SPEC), value) for key, value in specs.items() if key.startswith(AGGREGATE_SPEC)]
     return Needs(

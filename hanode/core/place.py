@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 from typing import cast
 
-from hanode.core.constraints import CONSTRAINTS, STANDING, against, call_to
+from hanode.core.constraints import CONSTRAINTS, STANDING, TENANT_KEY, against, call_to
 from hanode.core.facts import Host
 from hanode.core.model import Call
 from hanode.core.room import Ask, Room
@@ -51,6 +51,9 @@ def place(ask: Ask, targets: Sequence[Host], room: Room) -> Placed | Refused:
     best = _best(ask, targets, room)
     if best is None:
         return _refusal(ask, targets, room) if not is_plain(ask, room) else _refusal_of_kind(ask, targets, room)
+    group = room.is_moving(ask)
+    if group:
+        return Refused(f"in line: another member of its server group {group} is on its way", busy=True, target=best.name)
     if room.is_full(ask.domain.name if ask.domain else ""):
         return Refused("in line: as many evacuations are under way as are allowed", busy=True, target=best.name)
     if room.in_flight[best.name] >= room.limits.per_target:  # fewest in flight counts first: so it is with every other
@@ -82,13 +85,22 @@ def is_plain(ask: Ask, room: Room) -> bool:
 
 
 def _shelf(ask: Ask, targets: Sequence[Host], room: Room) -> _Shelf:
-    key = (id(targets), ask.kind)
+    key = (id(targets), ask.kind, ask.instance.project_id if _some_are_kept(targets, room) else "")
     found = cast("_Shelf | None", room.shelves.get(key))
     if found is None:
         standing = [(score(ask, host, room), at) for at, host in enumerate(targets) if against(ask, host, room, STANDING) is None]
         heapify(standing)
         found = room.shelves[key] = _Shelf(targets, standing)
     return found
+
+
+def _some_are_kept(targets: Sequence[Host], room: Room) -> bool:
+    """Is any of them kept for certain projects? Else nobody need ask whose an instance is."""
+    key = ("kept", id(targets))
+    if key not in room.shelves:
+        kept = any(name.startswith(TENANT_KEY) for host in targets for a in host.aggregates for name in a.metadata)
+        room.shelves[key] = (kept, targets)  # with what is known by its identity
+    return cast("tuple[bool, object]", room.shelves[key])[0]
 
 
 def _from_shelf(ask: Ask, targets: Sequence[Host], room: Room) -> Host | None:

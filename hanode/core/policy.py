@@ -70,9 +70,20 @@ class Policy:
     fence_plans: Mapping[str, FencePlan] = field(default_factory=dict)  # more of them: by host, or by a pattern such as compute-*
     networks: tuple[str, ...] = (MANAGEMENT,)  # over which hosts are asked themselves; none: no independent signal
 
+    # who comes first
+    priority_trust: tuple[str, ...] = ("rules", "flavor", "image", "instance")  # whose word counts, the first that says something
+    priority_rules: Mapping[str, str] = field(default_factory=dict)  # PROJECT/NAME (patterns) -> priority, the first that fits
+    priority_keys: tuple[str, ...] = ("hanode:priority",)  # looked for in flavor extra specs, image properties and metadata
+    opt_in_keys: frozenset[str] = frozenset()  # not empty: only instances that carry one of them as true are restarted elsewhere
+    group_key: str = "hanode:group"  # instance metadata
+    after_key: str = "hanode:after"  # instance metadata
+    tier_wait_s: float = 0.0  # a priority waits for the higher ones to be there, so long at most
+    after_wait_s: float = 300.0  # an instance waits for those that it starts after, so long at most
+
     # storage
     storage_key: str = "hanode:storage"
     storage_kind_key: str = "hanode:kind"
+    cell_key: str = "hanode:cell"  # aggregate metadata: hosts with different values are in different cells of Nova
     domains: Mapping[str, StorageDomain] = field(default_factory=dict)  # host -> domain, over the metadata
     health_checked: frozenset[str] = frozenset()  # storage domains with a health command
     health_every_s: float = 10.0

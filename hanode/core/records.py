@@ -28,6 +28,9 @@ class InstanceRecovery:
     reason: str
     before: Before
     project_id: str = ""
+    priority: str = "medium"  # one of `priority.Priority`
+    group: str = ""  # by this name others may start after it
+    after: tuple[str, ...] = ()  # names of instances or groups of its project that it starts after
     domain: str = ""  # storage domain of the host at SUSPECT; "" = none declared
     resources: Resources = field(default_factory=dict)
     attempt: int = 0  # evacuations posted, or about to be

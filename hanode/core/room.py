@@ -20,6 +20,7 @@ class Limits:
     at_once: float = float("inf")
     per_target: float = float("inf")
     per_domain: float = float("inf")
+    groups_one_by_one: bool = False  # no two members of a hard server group on their way together
 
 
 NO_LIMITS = Limits()
@@ -33,6 +34,7 @@ class GroupNow:
     policy: str  # "affinity" | "anti-affinity" | "soft-affinity" | "soft-anti-affinity"
     members: Mapping[str, str] = field(default_factory=dict)  # instance id -> host, of those that run or will run there
     at_home: frozenset[str] = frozenset()  # members that still count as being on a failed host
+    moving: frozenset[str] = frozenset()  # members that are on their way
     max_per_host: int = 1
     unread: str = ""  # why it is not known where they all are; "" when it is
 
@@ -48,7 +50,7 @@ class Ground:
     groups: Mapping[str, GroupNow] = field(default_factory=dict)  # by group id
     group_of: Mapping[str, str] = field(default_factory=dict)  # instance id -> group id
     traits: Mapping[str, frozenset[str]] = field(default_factory=dict)  # trait -> provider ids that have it
-    unfit: Mapping[str, str] = field(default_factory=dict)  # host -> why nobody is sent there now, whatever it needs
+    pending: frozenset[str] = frozenset()  # instances for which something is still being read: their turn comes with the answer
     racks: Mapping[str, str] = field(default_factory=dict)  # host -> the failure domain over which instances are spread
 
 
@@ -68,15 +70,15 @@ class Ask:
 
     @cached_property
     def kind(self) -> Hashable:
-        """Asks of one kind get the same answer of every standing rule, and want the same room."""
+        """Asks of one kind and project get the same answer of every standing rule, and want the same room."""
         what, source = self.instance, self.source
         return (
-            source.name,
+            source.hypervisor.kind if source.hypervisor else "",
+            source.service.zone,
+            source.metadata(self.policy.cell_key),
             self.domain,
             what.has_local_disk,
-            what.zone,
             what.pinned_zone,
-            what.project_id,
             self.needs,
             tuple(sorted(self.record.resources.items())),
         )
@@ -133,6 +135,18 @@ class Room:
         group = self.ground.groups[group_id]
         seats = {**group.members, **self.joined.get(group_id, {})}
         return group, {key: host for key, host in seats.items() if key != ask.instance.instance_id}
+
+    def is_moving(self, ask: Ask) -> str:
+        """The hard server group of which another member is on its way; "" when there is none.
+
+        Asked for together, Nova's scheduler sees neither on its way (LP1735407).
+        """
+        found = self.others_of(ask) if self.limits.groups_one_by_one else None
+        if found is None or not found[0].is_hard:
+            return ""
+        group_id = self.ground.group_of[ask.instance.instance_id]
+        others = {*found[0].moving, *self.joined.get(group_id, {})} - {ask.instance.instance_id}
+        return found[0].name if others else ""
 
     def is_full(self, domain: str) -> bool:
         return self.total >= self.limits.at_once or self.in_domain[domain] >= self.limits.per_domain

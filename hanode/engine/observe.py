@@ -93,6 +93,8 @@ class Observer:
             WantKind.MIGRATIONS: lambda: self._cloud.read_migrations(key),
             WantKind.CONSUMPTION: lambda: self._cloud.read_consumption(key),
             WantKind.ROOM: lambda: self._cloud.read_room(self._providers()),
+            WantKind.GROUPS: self._cloud.read_groups,
+            WantKind.TRAIT: lambda: self._cloud.read_trait(key),
             WantKind.SKIP_IMAGES: self._cloud.read_skip_images,
             WantKind.STOPPED_BY_OWNER: lambda: self._cloud.read_stopped_by_owner(*key.split("@", 1)),
             WantKind.POWER: lambda: self._fencer.read_power(*host_and_level(key)),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from hanode.core.facts import Aggregate, DeviceCheck, Fleet, Host, Hypervisor, Instance, Migration, Power, Resources
+from hanode.core.facts import Aggregate, DeviceCheck, Fleet, Host, Hypervisor, Instance, Migration, Power, Resources, ServerGroup
 from hanode.core.levels import said_by_all
 from hanode.core.model import Call
 from hanode.core.policy import ONE_DEVICE
@@ -108,6 +108,12 @@ class SimCloud:
                     continue  # left out, by the contract of the port
             return rooms
         return self._ask("read_room", ",".join(sorted(providers)), request)
+
+    def read_groups(self) -> tuple[ServerGroup, ...]:
+        return self._ask("read_groups", "", self._nova.groups)
+
+    def read_trait(self, trait: str) -> frozenset[str]:
+        return self._ask("read_trait", trait, lambda: self._nova.providers_with(trait))
 
     def read_skip_images(self) -> frozenset[str]:
         return self._ask("read_skip_images", "", lambda: self._nova.image_ids("amphora"))

@@ -103,7 +103,7 @@ def as_like(example: object, text: str) -> Any:
     if isinstance(example, frozenset):
         return frozenset(filter(None, text.split(",")))
     if isinstance(example, Mapping):
-        return dict(pair.split(":", 1) for pair in text.split(",") if ":" in pair)
+        return dict(pair.rsplit(":", 1) for pair in text.split(",") if ":" in pair)
     return text
 
 
@@ -159,7 +159,7 @@ VALUES: Mapping[str, Callable[[str], Any]] = {
     "EFFECT": _member(Effect, "effect of a request"),
     "PORT": _choice(("cloud", "fencer", "probe", "journal", "lock"), "port"),
     "VERB": _choice(VERBS, "command of an operator"),
-    "GROUP": _choice(("affinity", "anti-affinity"), "policy of a server group"),
+    "GROUP": _choice(("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"), "policy of a server group"),
     "INVARIANT": _choice(("L1", *(f"S{number}" for number in range(1, 9))), "invariant"),
     "WISH": _choice(("delete", "lock", "pause", "start", "stop", "unlock", "unpause"), "wish of an owner"),
 }

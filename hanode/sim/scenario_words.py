@@ -35,12 +35,13 @@ CEPH_A = Domain("ceph-a", "rbd")
 
 def _hosts(
     stage: Stage, names: list[str], domain: Domain = CEPH_A, declared: bool = True, zone: str = "nova", kind: str = "QEMU",
-    vcpus: int = 32, ram_mb: int = 131072, resumes_guests: bool = False, starts_agent: bool = True,
+    vcpus: int = 32, ram_mb: int = 131072, resumes_guests: bool = False, starts_agent: bool = True, traits: str = "",
 ) -> None:
     for name in names:
-        stage.world.add_host(
+        host = stage.world.add_host(
             name, domain, zone, kind, inventories=_inventories(vcpus, ram_mb), resumes_guests=resumes_guests, starts_agent=starts_agent
         )
+        host.traits = frozenset(filter(None, traits.split(",")))
     if declared:
         stage.declared.setdefault(domain, []).extend(names)
 
@@ -52,7 +53,7 @@ def _inventories(vcpus: int, ram_mb: int) -> dict[str, Inventory]:
 def _servers(
     stage: Stage, names: list[str], host: str, state: str = "active", task: str | None = None, off: bool = False, power: str = "",
     volume: bool = False, vcpus: int = 1, ram_mb: int = 1024, ephemeral_gb: int = 0, project: str = "project-a", image: str = "image-1",
-    locked: bool = False, zone: str = "",
+    locked: bool = False, zone: str = "", specs: str = "", properties: str = "", metadata: str = "",
 ) -> None:
     for name in names:
         server = stage.world.add_server(
@@ -60,7 +61,14 @@ def _servers(
             project_id=project, image_id=image, pinned_zone=zone, locked=locked,
         )
         server.task_state = task
+        server.extra_specs, server.image_properties = _pairs(specs), _pairs(properties)
+        server.metadata |= _pairs(metadata)
         server.power_state = power or server.power_state
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """"trait:A=required,b=c" as a mapping."""
+    return {key: value for key, _, value in (pair.partition("=") for pair in filter(None, text.split(",")))}
 
 
 def _fencing_level(stage: Stage, hosts: list[str], devices: int = 1, outlets: bool = False) -> None:
@@ -68,8 +76,8 @@ def _fencing_level(stage: Stage, hosts: list[str], devices: int = 1, outlets: bo
         stage.world.add_level(host, devices, outlets)
 
 
-def _aggregate(stage: Stage, name: str, hosts: list[str], rack: str = "") -> None:
-    stage.world.add_aggregate(name, hosts, {"rack": rack} if rack else {})
+def _aggregate(stage: Stage, name: str, hosts: list[str], rack: str = "", metadata: str = "") -> None:
+    stage.world.add_aggregate(name, hosts, {**({"rack": rack} if rack else {}), **_pairs(metadata)})
 
 
 def _group(stage: Stage, name: str, policy: str, servers: list[str]) -> None:
@@ -120,15 +128,16 @@ SETUP: Mapping[str, Word] = {
     "seed": Word("NUMBER", _seed),
     "timings": AnyOptions("NAME=SECONDS ...", _timings),
     "policy": AnyOptions("OPTION=VALUE ...", Stage.choose),
-    "hosts": Word("NAME... domain=DOMAIN declared=YES zone=NAME kind=NAME vcpus=NUMBER ram-mb=NUMBER resumes-guests=YES starts-agent=YES",
+    "hosts": Word("NAME... domain=DOMAIN declared=YES zone=NAME kind=NAME vcpus=NUMBER ram-mb=NUMBER resumes-guests=YES starts-agent=YES"
+                  " traits=TEXT",
                   _hosts),
     "by-hand": Word("HOST TEXT", lambda stage, host, text: stage.world.by_hand.update({host: text})),
     "fencing-level": Word("HOST... devices=NUMBER [outlets]", _fencing_level),
     "without-device": Word("HOST...", lambda stage, hosts: stage.without_device.update(hosts)),
-    "aggregate": Word("NAME HOST... rack=NAME", _aggregate),
+    "aggregate": Word("NAME HOST... rack=NAME metadata=TEXT", _aggregate),
     "image": Word("NAME tagged NAME", lambda stage, image, tag: stage.world.nova.tag_image(image, tag)),
     "servers": Word("NAME... on HOST state=STATE task=STATE [off] power=STATE [volume] vcpus=NUMBER ram-mb=NUMBER ephemeral-gb=NUMBER"
-                    " project=NAME image=NAME [locked] zone=NAME", _servers),
+                    " project=NAME image=NAME [locked] zone=NAME specs=TEXT properties=TEXT metadata=TEXT", _servers),
     "group": Word("NAME GROUP SERVER...", _group),
     "daemons": Word("NAME... start=SECONDS gap=SECONDS", _daemons),
     "left-behind": Word("SERVER... because TEXT", _left_behind),

@@ -109,7 +109,7 @@ def test_the_worst_failure_is_named_with_those_that_would_wait() -> None:
     stock = cloud({"a": 1024, "b": 1024, "c": 0}, {"a": {"web": 1024}, "b": {"db": 2048, "app": 1024}})
     found = answer(stock, Question("any", any_of=1), POLICY)
     assert found.worst == ("b",)
-    assert found.left_count == 1 and found.left[0].startswith("db on b: no host can take it: room: no room: MEMORY_MB")
+    assert found.left_count == 1 and found.left[0].startswith("db on b: no host can take it: room: no room for 2048 MEMORY_MB")
 
 
 def test_each_rack_is_asked_by_itself() -> None:

@@ -22,6 +22,8 @@ OTHERS: dict[str, str] = {
     "storage_key": "our:storage", "storage_kind_key": "our:kind", "report_interval_s": "12", "suspect_after_s": "20",
     "suspect_at_most_s": "31", "storm_window_s": "900", "failure_domain_keys": "pdu,rack",
     "fence_after_s": "90", "office_hold_s": "40", "poll_s": "4", "brake_hosts": "3", "brake_percent": "10",
+    "cell_key": "our:cell", "priority_trust": "instance,rules", "priority_rules": "*/db-*:highest", "priority_keys": "our:priority",
+    "opt_in_keys": "HA_Enabled", "group_key": "our:group", "after_key": "our:after", "after_wait_s": "200", "tier_wait_s": "60",
     "max_fencing": "2", "fence_attempts": "5", "fence_backoff_s": "11", "fence_timeout_s": "31", "fence_settle_s": "32",
     "reading_gap_s": "3", "proof_s": "12", "check_every_s": "1800", "max_evacuations": "9", "max_per_target": "3", "max_per_domain": "7",
     "evacuate_attempts": "4", "retry_s": "12", "repost_settle_s": "130", "hard_deadline_s": "2500",

@@ -44,6 +44,7 @@ def arguments(method: Any, adapter: OpenStackCloud) -> dict[str, Any]:
     known: dict[str, Any] = {
         "host": host.name, "instance_id": server, "provider_id": provider, "providers": {host.name: provider}, "service_id": "s-unknown",
         "target": "cn2", "call": Call.SCHEDULED, "reason": "test", "since": "2026-01-01T00:00:00", "service_type": "compute",
+        "trait": "COMPUTE_STATUS_DISABLED",
     }
     names = [name for name in inspect.signature(method).parameters if name != "self"]
     assert set(names) <= known.keys(), f"tell this test what to give for {sorted(set(names) - known.keys())}"

@@ -111,7 +111,7 @@ def brings_deleted_instances_back() -> Iterator[None]:
 @caught("L1", "no-room")
 def never_asks_again_for_those_that_wait() -> Iterator[None]:
     """Gives up what could not be placed at once."""
-    with changed("core.evacuate.TO_DO", frozenset({InstanceState.PENDING})):
+    with changed("core.posting.TO_DO", frozenset({InstanceState.PENDING})):
         yield
 
 

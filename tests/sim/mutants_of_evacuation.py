@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from unittest.mock import patch
 
-from hanode.core import evacuate, follow
+from hanode.core import follow, posting
 from hanode.core.facts import Instance
 from hanode.core.lifecycle import InstanceState
 from hanode.core.model import Call
 from hanode.core.policy import StorageDomain
 from hanode.core.records import InstanceRecovery
+from hanode.core.room import Ask
 from hanode.core.storage import Lost, Survives, survival
 from hanode.core.view import View
 from tests.sim.mutants_base import always, caught, changed
@@ -32,12 +33,13 @@ def posts_again_at_once_after_a_timeout() -> Iterator[None]:
 @caught("S3", "post-arrives-while-settling")
 def posts_again_to_another_target() -> Iterator[None]:
     """Asks another host after a timeout, where a late first request does not meet the second."""
-    post = evacuate._post
+    post = posting._post
 
-    def elsewhere(seen: View, entry: InstanceRecovery, *rest: object) -> InstanceRecovery:
+    def elsewhere(seen: View, ask: Ask, *rest: object) -> InstanceRecovery:
+        entry = ask.record
         avoid = (*entry.avoid, entry.target) if entry.pinned else entry.avoid
-        return post(seen, replace(entry, pinned=False, avoid=avoid), *rest)  # type: ignore[arg-type]
-    with changed("core.evacuate._post", elsewhere), _impatient():
+        return post(seen, replace(ask, record=replace(entry, pinned=False, avoid=avoid)), *rest)  # type: ignore[arg-type]
+    with changed("core.posting._post", elsewhere), _impatient():
         yield
 
 

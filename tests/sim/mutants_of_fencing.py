@@ -95,7 +95,7 @@ def believes_a_person_against_signs_of_life() -> Iterator[None]:
 def _looks_no_more() -> AbstractContextManager[Any]:
     """No reading of its power and no sign of life counts any more, once it is called proven dead."""
     stack = ExitStack()
-    stack.enter_context(changed("core.evacuate._proof_is_fresh", always(True)))
+    stack.enter_context(changed("core.posting._proof_is_fresh", always(True)))
     for room in ("fence", "evacuate"):
         stack.enter_context(changed(f"core.{room}.signs_of_life", always(None)))
     return stack

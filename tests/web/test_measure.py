@@ -119,7 +119,7 @@ def test_instances_are_down_from_the_failure_until_they_run() -> None:
     """The number on which somebody is woken."""
     states = {name: entry(name, state) for name, state in (
         ("a", InstanceState.VERIFIED), ("b", InstanceState.WAITING), ("c", InstanceState.STUCK), ("d", InstanceState.SKIPPED))}
-    states["b"] = replace(states["b"], reason="no host can take it: room: no room: VCPU 0 of 4 (5)")
+    states["b"] = replace(states["b"], reason="no host can take it: room: no room for 4 VCPU (5)")
     off = entry("e", InstanceState.PENDING)
     states["e"] = replace(off, before=replace(off.before, power_state="shutdown", vm_state="stopped"))
     failed = replace(recovery(*states.values()), opened_at=at(90).at)

@@ -46,7 +46,7 @@ def incident() -> HostRecovery:
     ready = [entry(f"shop-web-{n}", InstanceState.VERIFIED, target=f"cn{4 + n % 3}") for n in range(1, 8)]
     busy = [
         entry("shop-db-1", InstanceState.UNDERWAY, target="cn5"), entry("shop-db-2", InstanceState.REQUESTED, target="cn6"),
-        entry("build-runner", InstanceState.WAITING, reason="no host can take it: room: no room: MEMORY_MB 512 of 8192 (5)"),
+        entry("build-runner", InstanceState.WAITING, reason="no host can take it: room: no room for 8192 MEMORY_MB (5)"),
         entry("test-vm", InstanceState.SKIPPED, reason="is PAUSED: Nova does not evacuate it"),
     ]
     return recovery(*ready, *busy, fenced_at="2026-03-09T03:15:00Z", proof=Proof(ProofKind.DEVICE, "off, twice", "2026-03-09T03:15:00Z"))

@@ -44,6 +44,7 @@ class NovaApi:
             Route("PUT", "/v2.1/os-services/([^/]+)", self._update_service),
             Route("GET", "/v2.1/os-hypervisors/detail", self._hypervisors),
             Route("GET", "/v2.1/os-aggregates", self._aggregates),
+            Route("GET", "/v2.1/os-server-groups", self._server_groups),
             Route("GET", "/v2.1/servers/detail", self._servers),
             Route("GET", "/v2.1/servers/([^/]+)", self._server),
             Route("GET", "/v2.1/servers/([^/]+)/os-instance-actions", self._instance_actions),
@@ -79,6 +80,12 @@ class NovaApi:
     def _aggregates(self, _: Request) -> Response:
         rows = self._ask(lambda world: world.nova.aggregates())
         return Response(200, {"aggregates": [views.aggregate(number, row) for number, row in enumerate(rows, 1)]})
+
+    def _server_groups(self, request: Request) -> Response:
+        require(request, 64)
+        rows = self._ask(lambda world: world.nova.groups()) if request.query.get("all_projects") else ()
+        begin, size = int(request.query.get("offset", 0)), min(int(request.query.get("limit", self._page_size)), self._page_size)
+        return Response(200, {"server_groups": [views.server_group(row) for row in rows[begin:begin + size]]})
 
     def _servers(self, request: Request) -> Response:
         def read(world: World) -> list[Any]:

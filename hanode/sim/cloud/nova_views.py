@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hanode.core.facts import Aggregate, Hypervisor, Instance, Migration, Service
+from hanode.core.facts import Aggregate, Hypervisor, Instance, Migration, ServerGroup, Service
 from hanode.sim.world import Server, ServerAction, World, stamp
 
 View = dict[str, Any]
@@ -38,15 +38,26 @@ def aggregate(number: int, row: Aggregate) -> View:
 
 def server(row: Instance, version: int) -> View:
     flavor = {"vcpus": row.vcpus, "ram": row.ram_mb, "disk": row.disk_gb, "ephemeral": row.ephemeral_gb, "swap": row.swap_mb,
-              "original_name": "embedded", "extra_specs": {}}
-    view = {
+              "original_name": "embedded", "extra_specs": dict(row.extra_specs)}
+    view: View = {
         "id": row.instance_id, "name": row.name, "tenant_id": row.project_id, "metadata": dict(row.metadata),
         "status": "REBUILD" if (row.task_state or "").startswith("rebuil") else STATUS.get(row.vm_state, row.vm_state.upper()),
         "image": {"id": row.image_id} if row.image_id else "", "flavor": flavor if version >= 47 else {"id": "1"},
         "OS-EXT-SRV-ATTR:host": row.host, "OS-EXT-STS:vm_state": row.vm_state, "OS-EXT-STS:task_state": row.task_state,
         "OS-EXT-STS:power_state": POWER_NUMBERS[row.power_state], "OS-EXT-AZ:availability_zone": row.zone, "locked": row.locked,
     }
-    return view | ({"locked_reason": row.locked_reason or None} if version >= 73 else {})
+    if version >= 73:
+        view["locked_reason"] = row.locked_reason or None
+    if version >= 96:
+        view["pinned_availability_zone"] = row.pinned_zone or None
+    if version >= 98 and row.image_id:
+        view["image"] = {"id": row.image_id, "properties": dict(row.image_properties)}
+    return view
+
+
+def server_group(row: ServerGroup) -> View:
+    return {"id": row.group_id, "name": row.name, "policy": row.policy, "members": sorted(row.members), "metadata": {},
+            "rules": {"max_server_per_host": row.max_per_host} if row.max_per_host > 1 else {}}
 
 
 def server_of_silent_cell(row: Server) -> View:

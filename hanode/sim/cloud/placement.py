@@ -25,6 +25,7 @@ class PlacementApi:
             Route("GET", "/resource_providers/([^/]+)/allocations", self._allocations),
             Route("GET", "/resource_providers/([^/]+)/inventories", self._inventories),
             Route("GET", "/resource_providers/([^/]+)/usages", self._usages),
+            Route("GET", "/resource_providers", self._with_trait),
             Route("GET", "/resource_providers/([^/]+)", self._provider),
             Route("GET", "/allocations/([^/]+)", self._held),
             Route("PUT", "/allocations/([^/]+)", self._hold),
@@ -53,6 +54,11 @@ class PlacementApi:
     def _usages(self, _: Request, provider_id: str) -> Response:
         rows = self._ask(lambda world: world.nova.usages(provider_id))
         return Response(200, {"resource_provider_generation": 1, "usages": dict(rows)})
+
+    def _with_trait(self, request: Request) -> Response:
+        """Only what hanode asks for: those that have one trait."""
+        found = self._ask(lambda world: world.nova.providers_with(request.query["required"]))
+        return Response(200, {"resource_providers": [{"uuid": each, "root_provider_uuid": each} for each in sorted(found)]})
 
     def _provider(self, _: Request, provider_id: str) -> Response:
         return Response(200, {"uuid": provider_id, "root_provider_uuid": provider_id})

@@ -70,7 +70,7 @@ class ComputeHost:
     resumes_guests: bool = False  # resume_guests_state_on_host_boot
     starts_agent: bool = True  # nova-compute starts at boot
     libvirt_guests: bool = False  # starts what ran before at boot, without asking Nova
-
+    traits: frozenset[str] = frozenset()  # of its provider in Placement
     powered: bool = True
     mains: bool = True  # without it the power device is dead too
     kernel: Kernel = Kernel.RUNNING

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from hanode.core.facts import Aggregate, Hypervisor, Instance, Migration, Resources, Service
+from hanode.core.facts import Aggregate, Hypervisor, Instance, Migration, Resources, ServerGroup, Service
 from hanode.core.model import Call
 from hanode.sim.world.control import ApiError, Part
 from hanode.sim.world.hosts import ComputeHost, uuid_of
@@ -66,6 +66,19 @@ class Nova:
 
     def actions(self, instance_id: str) -> tuple[ServerAction, ...]:
         return self.ask("actions", instance_id, lambda: tuple(self._world.servers.get(instance_id).actions), of_cell=True)
+
+    def groups(self) -> tuple[ServerGroup, ...]:
+        """As the API shows them: without members that are deleted."""
+        def read() -> tuple[ServerGroup, ...]:
+            live = {server.instance_id for server in self._world.servers.live()}
+            rows = [ServerGroup(uuid_of("group", g.name), g.name, g.policy, g.members & live) for g in self._world.servers.groups]
+            return tuple(sorted(rows, key=lambda row: row.group_id))
+        return self.ask("groups", "", read)
+
+    def providers_with(self, trait: str) -> frozenset[str]:
+        """Compute nodes whose provider has this trait; the one that marks disabled hosts is Nova's own."""
+        return self._world.control.request("trait", trait, lambda: frozenset(
+            host.provider_id for host in self._world.hosts.all() if trait in host.traits), Part.PLACEMENT)
 
     def image_ids(self, tag: str) -> frozenset[str]:
         """Images of Glance that carry the tag."""

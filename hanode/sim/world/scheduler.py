@@ -26,14 +26,32 @@ class Scheduler:
             and self._world.hosts.is_up(host.name)
             and host.status == "enabled"
             and server.pinned_zone in ("", host.zone)
+            and self._has_traits(host, server)
+            and self._aggregates_allow(host.name, server)
             and self._group_allows(host.name, server)
             and self._world.placement.fits(server.instance_id, host.name, server.resources)
         )
 
+    def _has_traits(self, host: ComputeHost, server: Server) -> bool:
+        """Of flavor and image; Placement is asked for them."""
+        wants = {**server.extra_specs, **server.image_properties}
+        return all((key.removeprefix("trait:") in host.traits) is (value == "required")
+                   for key, value in wants.items() if key.startswith("trait:"))
+
+    def _aggregates_allow(self, host: str, server: Server) -> bool:
+        """AggregateInstanceExtraSpecsFilter (values that are equal) and AggregateMultiTenancyIsolation."""
+        scope = "aggregate_instance_extra_specs:"
+        around = [a.metadata for a in self._world.nova.true_aggregates() if host in a.hosts]
+        for key, value in server.extra_specs.items():
+            if key.startswith(scope) and not any(m.get(key.removeprefix(scope)) == value for m in around):
+                return False
+        tenants = {tenant for m in around for key, text in m.items() if key.startswith("filter_tenant_id") for tenant in text.split(",")}
+        return not tenants or server.project_id in tenants
+
     def _group_allows(self, host: str, server: Server) -> bool:
         """The hosts of a group include the one that failed, and the server's own: hard affinity finds no other."""
         group = self._world.servers.group_of(server.instance_id)
-        if group is None:
+        if group is None or group.policy.startswith("soft"):
             return True
         used = [member.host for member in self._world.servers.live() if member.instance_id in group.members]
         return host not in used if group.policy == "anti-affinity" else not used or host in used
@@ -41,7 +59,7 @@ class Scheduler:
     def late_violation(self, host: str, server: Server) -> bool:
         """What the target itself finds: members that are there, or on their way to it, be the scheduler asked or not."""
         group = self._world.servers.group_of(server.instance_id)
-        if group is None:
+        if group is None or group.policy.startswith("soft"):
             return False
         others = [member for member in self._world.servers.live() if member.instance_id in group.members - {server.instance_id}]
         if group.policy == "affinity":

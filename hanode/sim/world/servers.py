@@ -49,6 +49,8 @@ class Server:
     swap_mb: int = 0
     pinned_zone: str = ""  # asked for at boot; "" = any
     metadata: dict[str, str] = field(default_factory=dict)
+    extra_specs: dict[str, str] = field(default_factory=dict)  # of its flavor
+    image_properties: dict[str, str] = field(default_factory=dict)
     created_s: float = 0.0
     fault: str = ""
     deleted: bool = False
@@ -75,13 +77,14 @@ class Server:
             power_state=self.power_state, locked=self.locked, locked_reason=self.locked_reason, project_id=self.project_id,
             image_id=self.image_id, vcpus=self.vcpus, ram_mb=self.ram_mb, disk_gb=self.disk_gb, ephemeral_gb=self.ephemeral_gb,
             swap_mb=self.swap_mb, zone=zone, pinned_zone=self.pinned_zone, metadata=dict(self.metadata),
+            extra_specs=dict(self.extra_specs), image_properties=dict(self.image_properties),
         )
 
 
 @dataclass(frozen=True)
 class ServerGroup:
     name: str
-    policy: str  # "affinity" | "anti-affinity", both hard
+    policy: str  # "affinity" | "anti-affinity" | "soft-affinity" | "soft-anti-affinity"
     members: frozenset[str]
 
 

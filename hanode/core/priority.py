@@ -1,0 +1,78 @@
+"""How important is an instance, and after whom does it start? By whoever the operator trusts most of those who say something."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from fnmatch import fnmatchcase
+
+from hanode.core.facts import Instance
+from hanode.core.policy import Policy
+
+
+class Priority(StrEnum):
+    """In the order in which instances are restarted; DISABLED is not restarted elsewhere at all."""
+
+    HIGHEST = "highest"
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+    LOWEST = "lowest"
+    DISABLED = "disabled"
+
+
+ORDER: Mapping[Priority, int] = {level: place for place, level in enumerate(Priority)}
+
+NUMBERED = ((800, Priority.HIGHEST), (600, Priority.HIGH), (400, Priority.MEDIUM), (200, Priority.LOW), (1, Priority.LOWEST))
+"""From so much on: `instanceha:restart_priority` counts from 1 to 1000, high first, 500 where nothing is said."""
+
+TRUE = frozenset({"true", "yes", "1", "on"})
+
+
+def level_of(text: str) -> Priority | None:
+    """A word of ours, or a number of instanceha's; None for anything else, which says nothing."""
+    word = text.strip().lower()
+    if word.isdigit():
+        return next((level for least, level in NUMBERED if int(word) >= least), Priority.DISABLED)
+    return Priority(word) if word in set(Priority) else None
+
+
+def _by_rule(instance: Instance, policy: Policy) -> Priority | None:
+    """The first rule whose project and name patterns fit."""
+    for pattern, level in policy.priority_rules.items():
+        project, _, name = pattern.partition("/")
+        if fnmatchcase(instance.project_id, project) and fnmatchcase(instance.name, name or "*"):
+            return level_of(level)
+    return None
+
+
+def _said_in(values: Mapping[str, str], policy: Policy) -> Priority | None:
+    said = (level_of(values[key]) for key in policy.priority_keys if key in values)
+    return next((level for level in said if level is not None), None)
+
+
+SOURCES: Mapping[str, Callable[[Instance, Policy], Priority | None]] = {
+    "rules": _by_rule,
+    "flavor": lambda instance, policy: _said_in(instance.extra_specs, policy),
+    "image": lambda instance, policy: _said_in(instance.image_properties, policy),
+    "instance": lambda instance, policy: _said_in(instance.metadata, policy),
+}
+"""Who may say it. `instance` is its metadata, which its tenant writes: so it comes last, unless the operator says otherwise."""
+
+
+def priority_of(instance: Instance, policy: Policy) -> Priority:
+    said = (SOURCES[source](instance, policy) for source in policy.priority_trust)
+    return next((level for level in said if level is not None), Priority.MEDIUM)
+
+
+def is_wanted(instance: Instance, policy: Policy) -> bool:
+    """With `opt_in_keys`, only what carries one of them as true is restarted elsewhere: on itself, its flavor or its image."""
+    places = (instance.metadata, instance.extra_specs, instance.image_properties)
+    return not policy.opt_in_keys or any(
+        values.get(key, "").strip().lower() in TRUE for key in sorted(policy.opt_in_keys) for values in places
+    )
+
+
+def starts_after(instance: Instance, policy: Policy) -> tuple[str, ...]:
+    """Names of instances, or of groups of them, of its own project."""
+    return tuple(word.strip() for word in instance.metadata.get(policy.after_key, "").split(",") if word.strip())
