@@ -82,7 +82,9 @@ def _another_ha(rng: Random, plan: Plan) -> Lines:
     if not blows:
         return []
     at_s, host = rng.choice(blows)
-    targets = [other for other in HOSTS if plan.domains[other] == plan.domains[host] and other != host]
+    targets = [other for other in plan.free() if plan.domains[other] == plan.domains[host] and other != host]
+    if not targets:
+        return []
     servers = plan.on(host)
     plan.excuse(servers, "another HA system sent it away as well")
     begins_s = after(rng, at_s + rng.choice((15.0, 60.0)), 120.0)
