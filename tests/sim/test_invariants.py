@@ -30,6 +30,7 @@ from hanode.sim.invariants import (
 )
 from hanode.sim.node import PortCall
 from hanode.sim.ports import Commit
+from hanode.sim.posts import by_strangers
 from hanode.sim.world import Domain, Part, Server, World
 
 
@@ -175,6 +176,32 @@ def test_a_second_post_needs_the_first_target_off(fenced: bool) -> None:
     after(world, 100)
     world.nova.evacuate(server.instance_id, "c3")
     assert names(one_evacuation(world.log)) == ([] if fenced else ["S3"])
+
+
+def test_an_evacuation_of_somebody_elses_that_could_not_be_seen_yet_is_excused() -> None:
+    """Between the last look at Nova and our own request somebody else may post; one that was there to be seen is no excuse."""
+    world = cloud()
+    server = world.add_server("a", "c1")
+    world.hosts.power_off("c1", "test")
+    world.nova.set_forced_down(world.hosts["c1"].service_id, True)
+    world.nova.evacuate(server.instance_id, "c2", user="admin")
+    after(world, 1)
+    world.nova.evacuate(server.instance_id, "c3")
+    assert names(one_evacuation(world.log, unseen_s=10.0)) == []
+    assert names(one_evacuation(world.log, unseen_s=0.5)) == ["S3"]
+
+
+@pytest.mark.parametrize("first", ["admin", "hanode"])
+def test_what_somebody_else_asks_for_twice_is_not_ours_to_answer_for(first: str) -> None:
+    """Nova lets them; a second request of ours beside a first one of theirs is S3's business and excuses nothing."""
+    world = cloud()
+    server = world.add_server("a", "c1")
+    world.hosts.power_off("c1", "test")
+    world.nova.set_forced_down(world.hosts["c1"].service_id, True)
+    second = {"admin": "hanode", "hanode": "admin"}[first]
+    world.nova.evacuate(server.instance_id, "c2", user=first)
+    world.nova.evacuate(server.instance_id, "c3", user=second)
+    assert by_strangers(world.log) == ({server.instance_id} if second == "admin" else frozenset())
 
 
 def test_a_rebuilt_disk_breaks_s6_unless_its_owner_allows_it() -> None:

@@ -156,7 +156,9 @@ def test_disabling_a_silent_host_that_nova_calls_up_waits_for_it() -> None:
 # --------------------------------------------------------------------------- faults of single requests
 
 
-@pytest.mark.parametrize(("answer", "error"), [(Answer.HANG, Hang), (Answer.ERROR, ApiError), (Answer.DOWN, Down)])
+@pytest.mark.parametrize(
+    ("answer", "error"), [(Answer.HANG, Hang), (Answer.ERROR, ApiError), (Answer.REFUSED, ApiError), (Answer.DOWN, Down)],
+)
 @pytest.mark.parametrize("effect", list(Effect))
 def test_a_faulty_request_ends_badly_whatever_it_does(answer: Answer, error: type[Exception], effect: Effect) -> None:
     """Each answer with each effect: only reading the world tells which it was."""
