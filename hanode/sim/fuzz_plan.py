@@ -137,7 +137,7 @@ def _policy(rng: Random) -> str:
 
 def _daemons(rng: Random) -> str:
     """Who is quick meets other moments than who has a large cloud to think about."""
-    return f"daemons {' '.join(DAEMONS)} gap={rng.choice((0.2, 1, 1, 1.5, 2))}"
+    return f"daemons {' '.join(DAEMONS)} gap={rng.choice((0.5, 1, 1, 1.5, 2))}"
 
 
 def _hosts(rng: Random, domains: Mapping[str, str]) -> Iterator[str]:
