@@ -10,14 +10,15 @@ from typing import Any
 
 from hanode.cli.base import OK, REFUSED, Act, Lines, Rows, open_desk
 from hanode.conf import build
-from hanode.core.capacity import SMALL, Finding, racks_of, standing
+from hanode.core.capacity import SMALL, promises_something, racks_of, standing
 from hanode.core.decisions import Closed
+from hanode.core.findings import Finding
 from hanode.core.place import Placed
 from hanode.core.policy import Policy
 from hanode.core.preview import preview
 from hanode.core.records import Records
-from hanode.core.remedy import remedy
-from hanode.core.stock import Stock, all_asks, fail, moved
+from hanode.core.remedy import assessed
+from hanode.core.stock import Stock, asks_of, fail, moved
 from hanode.engine.lasted import lasted_of
 from hanode.engine.plain import one_line
 from hanode.engine.report import few
@@ -100,7 +101,7 @@ class Capacity(Rows):
     def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], list[tuple[Any, ...]]]:
         paper = read_paper(parsed_args.config_file)
         policy = asked(paper.policy, parsed_args.failures, parsed_args.racks)
-        found = findings(paper.stock, policy, sys.maxsize if parsed_args.plan_all else SMALL)
+        found = assessed(paper.stock, policy, sys.maxsize if parsed_args.plan_all else SMALL)
         self.short = any(not one.holds for one in found)
         columns = ("question", "holds", "how", "worst", "left", "fix")
         rows = [(one.question, one.holds, str(one.how), few(one.worst), Lines(_left(one)), one.fix) for one in found]
@@ -109,15 +110,10 @@ class Capacity(Rows):
 
 def asked(policy: Policy, failures: int | None, racks: bool) -> Policy:
     """What is asked on the command line, else what is promised, else the usual."""
-    promised = policy.capacity_failures or policy.capacity_racks or policy.capacity_free_percent or policy.capacity_dedicated
     if failures or racks:
         policy = replace(policy, capacity_free_percent=0.0, capacity_dedicated=frozenset())
         return replace(policy, capacity_failures=failures or 0, capacity_racks=racks)
-    return policy if promised else replace(policy, capacity_failures=1, capacity_racks=True)
-
-
-def findings(stock: Stock, policy: Policy, small: int = SMALL) -> list[Finding]:
-    return [replace(one, fix=remedy(stock, one, policy)) for one in standing(stock, policy, small)]
+    return policy if promises_something(policy) else replace(policy, capacity_failures=1, capacity_racks=True)
 
 
 def _left(finding: Finding) -> list[str]:
@@ -148,7 +144,8 @@ class HostOkToStop(Act):
 
 def reasons_to_stay(stock: Stock, hosts: frozenset[str], policy: Policy) -> list[str]:
     """Why these hosts must not be stopped now; empty: they may."""
-    outcome = fail(stock, hosts, {name: _everything(stock, name, policy) for name in sorted(hosts)})
+    # Also what hanode would not evacuate: who stops a host has to move everything.
+    outcome = fail(stock, hosts, {name: asks_of(stock, name, policy) for name in sorted(hosts)})
     if outcome.unplaced:
         return [f"no: {ask.instance.name} on {ask.source.name} has no other place: {refused.reason}" for ask, refused in outcome.unplaced]
     places = {key: place for key, place in outcome.places.items() if isinstance(place, Placed)}
@@ -157,11 +154,6 @@ def reasons_to_stay(stock: Stock, hosts: frozenset[str], policy: Policy) -> list
     broken = [one for one in standing(rest, policy) if not one.holds]
     gone = few(sorted(hosts))
     return [f"no: without {gone} this does not hold any more: {one.question} ({one.how}): {'; '.join(one.left)}" for one in broken]
-
-
-def _everything(stock: Stock, host: str, policy: Policy) -> Any:
-    """Also of a host whose instances hanode would not evacuate: who stops it has to move them."""
-    return all_asks(replace(stock, hosts={host: stock.hosts[host]}), replace(policy, recovery="evacuate", recovery_by_aggregate={}))[host]
 
 
 class Plan(Rows):

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from heapq import nlargest
 from itertools import combinations
 from math import comb
@@ -24,6 +23,7 @@ from math import comb
 from hanode.core.constraints import STANDING, against
 from hanode.core.domains import shared
 from hanode.core.facts import Host
+from hanode.core.findings import Finding, How
 from hanode.core.policy import Policy
 from hanode.core.room import Ask, Room
 from hanode.core.stock import Outcome, Stock, all_asks, capacity_of, fail
@@ -32,27 +32,6 @@ SMALL = 2_000_000
 """So many comparisons of an instance, or of a kind of instances, with a host are made before the bound answers instead."""
 
 NAMED = 5
-
-
-class How(StrEnum):
-    PLANNED = "every such failure was planned"
-    PROVEN = "proven by a bound that is never too optimistic"
-    FOUND = "this failure was planned; others may be worse"
-    NOT_PROVEN = "too many failures to plan each, and the bound, which is never too optimistic, does not prove it"
-    COUNTED = "counted"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """The answer to one question."""
-
-    question: str
-    holds: bool  # False as well when it is only not proven: what is not proven is not promised
-    how: How
-    worst: tuple[str, ...] = ()  # the failure that leaves most behind
-    left: tuple[str, ...] = ()  # the first instances that would not be restarted, each with its reason
-    left_count: int = 0
-    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -217,3 +196,8 @@ def standing(stock: Stock, policy: Policy, small: int = SMALL) -> tuple[Finding,
     if policy.capacity_dedicated:
         found.append(dedicated(stock, policy.capacity_dedicated))
     return tuple(found)
+
+
+def promises_something(policy: Policy) -> bool:
+    """Is there any question that the operator wants asked without asking?"""
+    return bool(policy.capacity_failures or policy.capacity_racks or policy.capacity_free_percent or policy.capacity_dedicated)

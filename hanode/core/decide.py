@@ -25,6 +25,7 @@ from hanode.core.maintenance import maintain
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
 from hanode.core.policy import MARKER, Policy
 from hanode.core.posting import post_all
+from hanode.core.promise import watch_capacity
 from hanode.core.quarantine import doubt_devices
 from hanode.core.readiness import read_off, watch_devices
 from hanode.core.records import HostRecovery, Records
@@ -59,6 +60,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     _watch(draft, evidence)
     maintain(draft, evidence)
     watch_devices(draft, evidence)
+    watch_capacity(draft)
     _tell(draft)
     left_for = hand_over(draft, evidence)
     unwell = {name: e for name, e in evidence.items() if draft.verdicts[name].verdict not in WELL or name in draft.records}

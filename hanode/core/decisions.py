@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from hanode.core.facts import DeviceCheck, Power
+from hanode.core.findings import Finding
 from hanode.core.model import Action, Answer, Outcome, Want
 from hanode.core.pace import Pace
 from hanode.core.records import HostRecovery, Roster
@@ -155,6 +156,7 @@ class Timers:
     waits: Mapping[str, float] = field(default_factory=dict)  # name of a wait -> when it began
     said: Mapping[str, str] = field(default_factory=dict)  # subject -> the sentence last said of it
     pace: Pace = field(default_factory=Pace)  # how many evacuations Nova has shown that it can take at once
+    capacity: tuple[Finding, ...] | None = None  # as it was when nothing was wrong last; None: not looked yet
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # action id -> its newest outcome, while it matters
 
 

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from statistics import median
 
 from hanode.core import accounts
-from hanode.core.decisions import Beat
 from hanode.core.facts import Host
-from hanode.core.judge import Evidence, exemption
+from hanode.core.judge import exemption
 from hanode.core.lifecycle import InstanceState
 from hanode.core.place import Refused
 from hanode.core.policy import Policy
 from hanode.core.records import Records
-from hanode.core.stock import Outcome, Stock, all_asks, fail
+from hanode.core.stock import Outcome, Stock, asks_of, fail, is_protected, silent
 
 
 @dataclass(frozen=True)
@@ -41,8 +40,7 @@ class Line:
 
 
 def preview(stock: Stock, dead: frozenset[str], records: Records, policy: Policy, lasted: Lasted) -> tuple[Line, ...]:
-    asks = all_asks(stock, policy)
-    outcome = fail(stock, dead, asks)
+    outcome = fail(stock, dead, {host: asks_of(stock, host, policy) for host in sorted(dead)})
     gated = {host: _why_not(stock.hosts[host], records, policy) for host in sorted(dead)}
     return (
         *_gates(stock, dead, gated, policy),
@@ -55,17 +53,15 @@ def preview(stock: Stock, dead: frozenset[str], records: Records, policy: Policy
 
 def _why_not(host: Host, records: Records, policy: Policy) -> str:
     """Why nothing would be done for it; "" when it would be fenced and evacuated."""
-    silent_s = policy.fence_after_s + 1.0
-    e = Evidence(host, Beat("", 0.0, moved=True), silent_s, silent_s, policy, records.roster)
     if policy.recovery_of(host) == "restart":
         return "its recovery policy is restart: it is switched off and on, and its instances start where they are"
     if host.name not in records.roster.seen:
         return "no leader has ever seen it up: it would be HELD"
-    return exemption(e) or ""
+    return exemption(silent(host, policy, records.roster)) or ""
 
 
 def _gates(stock: Stock, dead: frozenset[str], gated: Mapping[str, str], policy: Policy) -> Iterator[Line]:
-    protected = sum(1 for name in stock.hosts if policy.recovery_of(stock.hosts[name]) != "none")
+    protected = sum(1 for host in stock.hosts.values() if is_protected(host, policy))
     limit = policy.brake_limit(protected)
     for host in sorted(dead):
         mode = policy.mode_of(stock.hosts[host])

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from hanode.core.capacity import Finding
+from hanode.core.capacity import SMALL, standing
 from hanode.core.constraints import STANDING, against
 from hanode.core.facts import Host
+from hanode.core.findings import Finding
 from hanode.core.place import Refused
 from hanode.core.policy import Policy
 from hanode.core.room import Ask, Room
@@ -97,3 +98,8 @@ def _with(stock: Stock, like: Host, name: str) -> Stock:
     service = replace(like.service, host=name, state="up", status="enabled", forced_down=False, disabled_reason="")
     twin = replace(like, name=name, service=service, aggregates=aggregates)
     return replace(stock, hosts={**stock.hosts, name: twin}, room={**stock.room, name: free})
+
+
+def assessed(stock: Stock, policy: Policy, small: int = SMALL) -> tuple[Finding, ...]:
+    """Every question of the operator's policy, answered, and what would help where the answer is no."""
+    return tuple(replace(found, fix=remedy(stock, found, policy)) for found in standing(stock, policy, small))

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from hanode.core import accounts
+from hanode.core.decisions import Beat
 from hanode.core.facts import Host, Instance, Resources
+from hanode.core.judge import Evidence, exemption
 from hanode.core.lifecycle import InstanceState
 from hanode.core.order import restart_order
 from hanode.core.place import Placed, Refused, place_all
-from hanode.core.policy import Policy
+from hanode.core.policy import MARKER, Policy
+from hanode.core.records import Roster
 from hanode.core.room import Ask, Ground, Room
 
 
@@ -57,7 +60,19 @@ def asks_of(stock: Stock, host: str, policy: Policy) -> tuple[Ask, ...]:
 
 def all_asks(stock: Stock, policy: Policy) -> Mapping[str, tuple[Ask, ...]]:
     """Of every host that hanode would evacuate."""
-    return {name: asks_of(stock, name, policy) for name, host in sorted(stock.hosts.items()) if policy.recovery_of(host) == "evacuate"}
+    return {name: asks_of(stock, name, policy) for name, host in sorted(stock.hosts.items()) if is_protected(host, policy)}
+
+
+def is_protected(host: Host, policy: Policy) -> bool:
+    """Would it be evacuated if it failed? One that is being drained is; what other marks of ours mean only the journal knows."""
+    ours = host.service.disabled_reason.startswith(MARKER)
+    return policy.recovery_of(host) == "evacuate" and (ours or exemption(silent(host, policy)) is None)
+
+
+def silent(host: Host, policy: Policy, roster: Roster = Roster()) -> Evidence:
+    """The host as it would look if it were silent for long enough to be fenced."""
+    silent_s = policy.fence_after_s + 1.0
+    return Evidence(host, Beat("", 0.0, moved=True), silent_s, silent_s, policy, roster)
 
 
 @dataclass(frozen=True)

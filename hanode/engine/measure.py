@@ -32,6 +32,7 @@ def numbers(status: Mapping[str, Any]) -> Mapping[str, metrics.Values]:
         "hanode_hosts_unfenceable": {"": len(set(status.get("unprotected", {})) - set(status.get("muted", {})))},
         "hanode_hosts_unchecked": {"": status.get("unchecked", 0)},
         "hanode_devices_quarantined": {"": len(status.get("quarantined", {}))},
+        "hanode_capacity_unmet": {"": sum(not one["holds"] for one in status.get("capacity", ()))},
         "hanode_holds": {hold["name"]: 1 for hold in status.get("holds", [])},
         "hanode_incidents": _counted((state for state in HostState if state is not HostState.WATCHED), (host["state"] for host in hosts)),
         "hanode_instances": _counted(InstanceState, status.get("instances", {})),

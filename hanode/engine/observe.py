@@ -32,8 +32,10 @@ class Observer:
         clock: Clock,
         executor: Executor,
         wake: Callable[[], None],
+        capacity: Callable[[], object],
     ) -> None:
         self._cloud, self._fencer, self._probe, self._programs = cloud, fencer, probe, programs
+        self._capacity = capacity
         self._clock, self._executor, self._wake = clock, executor, wake
         self._readings: dict[Key, Reading[object]] = {}
         self._fleet: Fleet | None = None  # the last one that could be read: only for addresses and ids, which do not age
@@ -95,6 +97,7 @@ class Observer:
             WantKind.ROOM: lambda: self._cloud.read_room(self._providers()),
             WantKind.GROUPS: self._cloud.read_groups,
             WantKind.TRAIT: lambda: self._cloud.read_trait(key),
+            WantKind.CAPACITY: self._capacity,
             WantKind.SKIP_IMAGES: self._cloud.read_skip_images,
             WantKind.STOPPED_BY_OWNER: lambda: self._cloud.read_stopped_by_owner(*key.split("@", 1)),
             WantKind.POWER: lambda: self._fencer.read_power(*host_and_level(key)),

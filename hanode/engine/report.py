@@ -101,8 +101,10 @@ class Report:
             return ["No leader has ever published its status: hanode does not run yet, or not with this journal and cluster_id."]
         if self.stale:
             return [self._nobody(), f"Last known: {self._down()}", *self._incidents()]
-        return [self._armed(), self._down(), self._leader(), *self._held(), *self._devices(), *map(work_sentence, self.maintenance),
-                *self._incidents(), *self._type()]
+        return [
+            self._armed(), self._down(), self._leader(), *self._held(), *self._devices(),
+            *map(work_sentence, self.maintenance), *self._capacity(), *self._incidents(), *self._type(),
+        ]
 
     def _until(self) -> str | None:
         """When another may take over, unless the office is renewed before."""
@@ -143,6 +145,9 @@ class Report:
         if self.unprotected:
             told.append(f"Unprotected, for fencing would fail: {few([f'{host} ({why})' for host, why in self.unprotected.items()])}.")
         return told + [f"{host}: {words}." for host, words in self.status.get("muted", {}).items()]
+
+    def _capacity(self) -> list[str]:
+        return [f"Capacity: {one['text']}." for one in self.status.get("capacity", []) if not one["holds"]]
 
     def _incidents(self) -> list[str]:
         return [f"{r.host}: {r.state}, {HOST_SENTENCES[r.state]}. {progress(r)}" for r in records_in_order(self.records)]

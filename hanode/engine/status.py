@@ -14,6 +14,7 @@ from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
 from hanode.core.policy import Policy
+from hanode.core.promise import sentence
 from hanode.core.records import HostRecovery, Roster
 from hanode.core.signals import probe_key
 from hanode.engine.ledger import Guard
@@ -45,6 +46,8 @@ def published(
         "unprotected": dict(decisions.readiness.unprotected),
         "muted": {host: mute.words for host, mute in roster.muted.items()},
         "unchecked": decisions.readiness.unchecked,
+        "capacity": [{"question": one.question, "holds": one.holds, "text": "" if one.holds else sentence(one)}
+                     for one in decisions.timers.capacity or ()],
         "instances": dict(sorted(Counter(str(i.state) for r in records.values() for i in r.instances.values()).items())),
         "down": _down(records),
         "waiting": _reasons(records, InstanceState.WAITING, WAITING),

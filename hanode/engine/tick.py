@@ -12,9 +12,11 @@ from typing import Any
 from hanode import metrics
 from hanode.core.decide import decide
 from hanode.core.decisions import Decisions, Level, Note, Timers
+from hanode.core.findings import Finding
 from hanode.core.model import Age, Moment, Outcome, Snapshot, WantKind
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Records
+from hanode.core.remedy import assessed
 from hanode.engine.age import Ages
 from hanode.engine.inquiry import Inquiry
 from hanode.engine.ledger import Book, Guard, Ledger
@@ -23,6 +25,7 @@ from hanode.engine.observe import Observer
 from hanode.engine.office import Office
 from hanode.engine.phases import Phases
 from hanode.engine.status import published, summary
+from hanode.engine.stocktake import take_stock
 from hanode.engine.witness import Witness
 from hanode.engine.workers import Workers
 from hanode.errors import Ambiguous, Deposed, JournalConflict, Refused, Unreachable
@@ -32,6 +35,9 @@ STATUS_EVERY_S = 10.0
 HOUR_S = 3600.0
 MOST_PATIENT = 5
 """Hand-overs that count: after so many within the hour a leader waits 32 times as long."""
+
+CAPACITY_COMPARISONS = 200_000
+"""The leader plans fewer failures one by one than `hanode capacity` does, and proves a bound instead: a second of one core."""
 
 
 class Term:
@@ -199,7 +205,8 @@ class Engine:
         return self._term
 
     def _observer(self) -> Observer:
-        return Observer(self._cloud, self._fencer, self._probe, self._programs, self._clock, self._executor, self._woken)
+        capacity = self._look_at_capacity
+        return Observer(self._cloud, self._fencer, self._probe, self._programs, self._clock, self._executor, self._woken, capacity)
 
     def _lately(self, now_s: float) -> tuple[float, ...]:
         """When this process has handed over within the hour: each time makes it wait longer, so that two never pass office to and fro."""
@@ -220,6 +227,13 @@ class Engine:
         except (Unreachable, Ambiguous, Refused) as error:
             return f"cannot testify: {error}"
         return ""
+
+    def _look_at_capacity(self) -> tuple[Finding, ...]:
+        """In a reader's thread, host after host: nobody waits for it, and it must not hurt Nova."""
+        decided = self._term.decided if self._term else None
+        records = decided.book.records if decided else Records()
+        stock = take_stock(self._cloud, self._policy, maintained=records.roster.maintenance, recovering=records.hosts)
+        return assessed(stock, self._policy, CAPACITY_COMPARISONS)
 
     def _stand_by(self, why: str = "") -> None:
         self._term = None

@@ -10,8 +10,9 @@ from itertools import combinations
 import pytest
 
 from hanode.cli.capacity import asked, reasons_to_stay
-from hanode.core.capacity import How, Question, answer, dedicated, free_percent, standing
+from hanode.core.capacity import Question, answer, dedicated, free_percent, standing
 from hanode.core.facts import Aggregate, Host
+from hanode.core.findings import How
 from hanode.core.policy import Policy
 from hanode.core.remedy import remedy
 from hanode.core.room import Ground, GroupNow
@@ -187,3 +188,14 @@ def test_a_host_may_be_stopped_when_all_of_it_fits_elsewhere_and_the_promise_sti
     assert broken and "without a this does not hold any more: any 1 host fails" in broken[0]
     full = cloud({"a": 0, "b": 0}, {"a": {"web": 1024}})
     assert reasons_to_stay(full, frozenset({"a"}), POLICY)[0].startswith("no: web on a has no other place")
+    by_hand = replace(stock.hosts["a"], service=replace(stock.hosts["a"].service, status="disabled", disabled_reason="memory"))
+    assert reasons_to_stay(replace(stock, hosts={**stock.hosts, "a": by_hand}), frozenset({"a"}), POLICY) == []
+
+
+def test_what_hanode_would_not_evacuate_promises_nothing() -> None:
+    """A host that somebody has disabled is left alone when it fails, so its instances need no place."""
+    stock = cloud({"a": 0, "b": 0}, {"a": {"web": 1024}})
+    off = replace(stock.hosts["a"], service=replace(stock.hosts["a"].service, status="disabled", disabled_reason="memory"))
+    assert any_of(replace(stock, hosts={**stock.hosts, "a": off}), 1, small=10**9)
+    draining = replace(off, service=replace(off.service, disabled_reason="hanode: maintenance by anna: memory"))
+    assert not any_of(replace(stock, hosts={**stock.hosts, "a": draining}), 1, small=10**9)

@@ -180,8 +180,10 @@ class Standing:
         self.stand = Stand(self.journal)
         self.probe, self.executor = Hosts(), Later()
         others: Any = NoWay()
-        self.witness = Witness("n2", self.stand, lambda: Observer(others, others, self.probe, others, self, self.executor, lambda: None),
-                               (MANAGEMENT,))
+        def observer() -> Observer:
+            return Observer(others, others, self.probe, others, self, self.executor, wake=lambda: None, capacity=lambda: None)
+
+        self.witness = Witness("n2", self.stand, observer, (MANAGEMENT,))
 
     def now(self) -> Moment:
         return Moment(self.s, "T")

@@ -44,7 +44,7 @@ def cloud(instance: str, **more: str) -> dict[str, str]:
     """The numbers that only the leader shows, of eight sound hosts."""
     verdicts = {"HEALTHY": 8, "SUSPECT": 0, "FAILED": 0, "AGENT_DOWN": 0, "PARTITIONED": 0, "HELD": 0}
     singles = {"hanode_instances_down": 0, "hanode_devices_quarantined": 0, "hanode_hosts_without_device": 0,
-               "hanode_hosts_unfenceable": 0}
+               "hanode_hosts_unfenceable": 0, "hanode_capacity_unmet": 0}
     return {
         **{f'hanode_hosts{{verdict="{verdict}",{instance}}}': always(count) for verdict, count in verdicts.items()},
         **{f"{name}{{{instance}}}": always(value) for name, value in singles.items()},
@@ -132,6 +132,7 @@ CASES: Mapping[str, Case] = {
     "a lying device": case("1m", "HanodePowerDeviceQuarantined", devices_quarantined=always(1)),
     "fencing would fail": case("31m", "HanodeHostsUnfenceable", hosts_unfenceable=always(1)),
     "fencing would fail, and is mended": case("65m", "", hosts_unfenceable=f"0x140 1x90 0x{STEPS}"),
+    "a promise of capacity does not hold": case("31m", "HanodeCapacityUnmet", capacity_unmet=always(1)),
     "a daemon is down": Case("6m", frozenset({"HanodeDaemonDown"}), {
         **{name: None for name in sound() if 'instance="b"' in name}, f"up{{{B}}}": always(0)}),
     "a deaf standby": Case("6m", frozenset({"HanodeNotReady"}), {f"hanode_ready{{{B}}}": always(0)}),
