@@ -15,7 +15,7 @@ from hanode.core.order import restart_order
 from hanode.core.place import Placed, Refused, place_all
 from hanode.core.policy import MARKER, Policy
 from hanode.core.records import Roster
-from hanode.core.room import Ask, Ground, Room
+from hanode.core.room import Ask, Ground, GroupNow, Room
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,14 @@ def fail(stock: Stock, dead: Iterable[str], asks: Mapping[str, tuple[Ask, ...]])
     by_id = {ask.instance.instance_id: ask for host in sorted(gone) for ask in asks.get(host, ())}
     ordered = tuple(by_id[entry.instance_id] for entry in restart_order(ask.record for ask in by_id.values()))
     room = Room({host: dict(free) for host, free in sorted(stock.room.items()) if host not in gone}, ground=stock.ground)
+    room.ground = replace(stock.ground, groups={key: _left_of(group, gone) for key, group in stock.ground.groups.items()})
     return Outcome(gone, ordered, place_all(ordered, stock.targets(gone), room))
+
+
+def _left_of(group: GroupNow, gone: frozenset[str]) -> GroupNow:
+    """The group as Nova sees it then: who was on a dead host is still called there."""
+    members = {member: host for member, host in group.members.items() if host not in gone}
+    return replace(group, members=members, at_home=group.at_home | (group.members.keys() - members.keys()))
 
 
 def capacity_of(stock: Stock, host: str) -> Mapping[str, int]:

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from hanode.core.domains import shared
-from hanode.core.facts import Fleet
+from hanode.core.facts import Fleet, Instance, ServerGroup
+from hanode.core.needs import needs_of
 from hanode.core.policy import Policy
-from hanode.core.room import Ground
+from hanode.core.room import Ground, GroupNow
 from hanode.core.stock import Stock, unfit_reason
 from hanode.errors import Unreachable
 from hanode.ports import Cloud
@@ -37,8 +38,27 @@ def take_stock(
         held=held,
         skip_images=cloud.read_skip_images(),
         unfit={name: why for name, why in unfit.items() if why},
-        ground=Ground(racks={name: ", ".join(shared(host, policy)) for name, host in seen.hosts.items()}),
+        ground=_ground(cloud, policy, seen, servers),
     )
+
+
+def _ground(cloud: Cloud, policy: Policy, fleet: Fleet, servers: Mapping[str, tuple[Instance, ...]]) -> Ground:
+    """What the planner needs besides room: who must not stand beside whom, and who has what is required."""
+    home = {server.instance_id: host for host, found in servers.items() for server in found}
+    groups = {group.group_id: group for group in cloud.read_groups()}
+    standing = {key: _group(group, home) for key, group in groups.items() if group.members & home.keys()}
+    needed = sorted({trait for found in servers.values() for server in found for trait in needs_of(server).traits})
+    return Ground(
+        groups=standing,
+        group_of={member: key for key, group in standing.items() for member in group.members},
+        traits={trait: cloud.read_trait(trait) for trait in needed},
+        racks={name: ", ".join(shared(host, policy)) for name, host in fleet.hosts.items()},
+    )
+
+
+def _group(group: ServerGroup, home: Mapping[str, str]) -> GroupNow:
+    members = {member: home[member] for member in sorted(group.members) if member in home}
+    return GroupNow(group.name, group.policy, members, max_per_host=group.max_per_host)
 
 
 def _each(read: Callable[[str], T], keys: Mapping[str, str], at_once: int) -> Mapping[str, T]:
