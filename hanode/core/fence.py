@@ -351,8 +351,10 @@ def tell_nova(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     if record.recovery == "restart":
         _restart_in_place(draft, record)
         return
-    # Only a list begun after forced_down is complete: until then Nova may still have been placing servers here.
-    instances = read_table(draft, record, e.host, draft.since(f"forced/{record.incident}"), 0.5)
+    # Only a list begun after forced_down is complete: until then Nova may still have been placing servers here. Of a host that is
+    # fenced again, only one begun after the new proof: an older one shows here, half rebuilt, who has moved away since.
+    since_s = max(draft.since(f"forced/{record.incident}"), draft.since(f"proof/{record.incident}"))
+    instances = read_table(draft, record, e.host, since_s, 0.5)
     if instances is None:
         return
     draft.save(replace(record, state=HostState.EVACUATING, reason="restarting its instances elsewhere", instances=instances))
