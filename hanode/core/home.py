@@ -13,6 +13,7 @@ from hanode.core.fence import new_round, power_on_action
 from hanode.core.flapping import why_not_by_itself
 from hanode.core.follow import become, ran
 from hanode.core.judge import Evidence
+from hanode.core.latecomers import is_settled, undone
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind
 from hanode.core.policy import MARKER
@@ -190,13 +191,14 @@ def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     seen = _seen_since(draft, record, f"home/{record.incident}", 3.0)
     if service.state != "up" or seen is None:
         return
-    instances = {key: _bring_home(seen, entry) for key, entry in record.instances.items()}
+    instances = {key: undone(seen, _bring_home(seen, entry)) for key, entry in record.instances.items()}
     record = draft.save(replace(record, instances=instances))
     if any(_wants_home(seen, i) for i in instances.values()) and not draft.waited(
         f"home/{record.incident}", draft.policy.restore_deadline_s
     ):
         return
-    if any(i.state is InstanceState.MOVED or _is_watched(seen, i) for i in instances.values()):
+    unsettled = [key for key, i in instances.items() if i.state is InstanceState.MOVED or _is_watched(seen, i) or not is_settled(seen, i)]
+    if unsettled:
         return
     if not _is_healthy(draft, record):
         return
