@@ -14,7 +14,7 @@ SMALL_CLOUD = """
 timings report_interval_s=2 service_down_time_s=6 rpc_timeout_s=6 boot_s=6 agent_start_s=1 sync_power_s=3 spawn_s=3
 policy report_interval_s=2 suspect_after_s=3 fence_after_s=8 office_hold_s=4 poll_s=1
 policy lease_ttl_s=6 http_timeout_s=5 accept_lag_s=5 repost_settle_s=16
-policy fence_timeout_s=8 fence_backoff_s=2 reading_gap_s=1 retry_s=3 home_watch_s=10
+policy fence_timeout_s=8 fence_backoff_s=2 reading_gap_s=1 retry_s=3 home_watch_s=10 healthy_s=20
 hosts c1 c2 c3 c4
 servers on1 on c1
 servers off1 on c1 state=stopped
