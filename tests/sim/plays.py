@@ -1,7 +1,9 @@
-"""What does each story of `tests/scenarios` come to? Played once per run of the tests, for everybody who asks."""
+"""What does each story of `tests/scenarios` come to? Played once per run of the tests, for everybody who asks in any process."""
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -29,8 +31,25 @@ class Played:
     work_steps: frozenset[WorkStep]
 
 
+shared: Path | None = None
+"""Where the processes of one run of the tests find what another has played."""
+
+
 @cache
 def played(name: str) -> Played:
+    kept = shared / name if shared else None
+    if kept and kept.exists():
+        found: Played = pickle.loads(kept.read_bytes())  # written below, by a process of this run
+        return found
+    played_now = _play(name)
+    if kept:
+        own = kept.with_suffix(f".{os.getpid()}")
+        own.write_bytes(pickle.dumps(played_now))
+        own.replace(kept)  # whole or not at all, whoever reads meanwhile
+    return played_now
+
+
+def _play(name: str) -> Played:
     result = run(ROOT / name)
     ticks = result.simulation.story.ticks
     return Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,12 +16,10 @@ import pytest
 from hanode.core import accounts, brake, judge
 from hanode.core.commands import VERBS
 from hanode.core.decisions import Verdict
-from hanode.core.lifecycle import HOST_STEPS, INSTANCE_STEPS, WORK_STEPS, HostState, InstanceState
+from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Result
 from hanode.sim.world import BmcMode, Part
-from tests.sim.plays import ROOT, STORIES, played
-
-I = InstanceState  # noqa: E741 - a table reads better so
+from tests.sim.plays import ROOT, STORIES
 
 
 @cache
@@ -129,29 +127,3 @@ def test_some_story_loses_each_part_of_the_control_plane(part: str) -> None:
 def test_some_story_has_an_operator_who_uses_each_command(verb: str) -> None:
     """And what he is answered."""
     assert happens(rf"^\S+ operator {verb} ")
-
-
-# --------------------------------------------------------------------------- the tables
-
-UNTOLD_OF_INSTANCES: Mapping[tuple[InstanceState, InstanceState], str] = {
-    (I.STUCK, I.RETURNED): "tried again first, where a complete read shows that nothing is left; else its record ends in STUCK",
-    (I.REQUESTED, I.MOVED): "Nova writes a record first, and that is seen with the new host or before it",
-}
-
-
-def test_every_row_of_the_hosts_table_is_taken_in_some_story() -> None:
-    """A row that no story takes is either dead or untested."""
-    taken = {step for name in STORIES for step in played(name).host_steps}
-    assert {(state, to) for state, row in HOST_STEPS.items() for to in row} - taken == set()
-
-
-def test_every_row_of_the_instances_table_is_taken_in_some_story() -> None:
-    """A row that no story takes is either dead or untested."""
-    taken = {step for name in STORIES for step in played(name).instance_steps}
-    assert {(state, to) for state, row in INSTANCE_STEPS.items() for to in row} - taken == set(UNTOLD_OF_INSTANCES)
-
-
-def test_every_row_of_the_table_of_maintenance_is_taken_in_some_story() -> None:
-    """A row that no story takes is either dead or untested."""
-    taken = {(state, to) for name in STORIES for state, to in played(name).work_steps if state is not to}
-    assert {(state, to) for state, row in WORK_STEPS.items() for to in row} == taken
