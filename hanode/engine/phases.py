@@ -90,6 +90,8 @@ def _silent_since(beat: Beat | None) -> float | None:
 def _ended(was: _Stage, now: _Stage, now_s: float) -> Iterator[Lasted]:
     if was.began_s is not None and now.name in NEXT.get(was.name, ()):
         yield was.name, now_s - was.began_s
+    if (was.name, now.name) == ("", "evacuate"):
+        yield "place", 0.0  # in the very tick in which its host was ready
 
 
 def _downtime(
