@@ -8,7 +8,7 @@ from hanode.core.facts import Power
 from hanode.sim.cloud.http import HttpError, Request, Response, Route, find
 from hanode.sim.cloud.live import LiveWorld
 from hanode.sim.world import Bmc, World
-from hanode.sim.world.hosts import uuid_of
+from hanode.sim.world.ids import uuid_of
 
 USER, PASSWORD = "bmc", "embedded"
 POWER_STATES = {Power.ON: "On", Power.OFF: "Off", Power.OTHER: "PoweringOff"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hanode.core.facts import Power
 from hanode.sim.world.control import ApiError, Down, Hang
-from hanode.sim.world.hosts import uuid_of
+from hanode.sim.world.ids import uuid_of
 
 if TYPE_CHECKING:
     from hanode.sim.world.world import World

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from hanode.sim.world.disks import Birth, Writer
+from hanode.sim.world.ids import uuid_of
 from hanode.sim.world.placement import Inventory
 from hanode.sim.world.work import Pause, Work
 
@@ -17,14 +16,7 @@ if TYPE_CHECKING:
     from hanode.sim.world.servers import Server
     from hanode.sim.world.world import World
 
-NAMESPACE = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 VOLUMES = "volumes"  # the domain of all volumes: every host reaches it
-
-
-@lru_cache(maxsize=4096)  # every view of every row asks for the same few
-def uuid_of(*words: object) -> str:
-    """The same words give the same id in every run."""
-    return str(uuid.uuid5(NAMESPACE, "/".join(str(word) for word in words)))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hanode.core.facts import Migration
-from hanode.sim.world.hosts import uuid_of
+from hanode.sim.world.ids import uuid_of
 from hanode.sim.world.timeline import stamp
 
 if TYPE_CHECKING:

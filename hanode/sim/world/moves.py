@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hanode.sim.world.control import ApiError
-from hanode.sim.world.hosts import Guest, uuid_of
+from hanode.sim.world.hosts import Guest
+from hanode.sim.world.ids import uuid_of
 from hanode.sim.world.migrations import MigrationRow
 from hanode.sim.world.servers import Server
 from hanode.sim.world.work import Pause

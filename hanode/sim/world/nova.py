@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, TypeVar
 from hanode.core.facts import Aggregate, Hypervisor, Instance, Migration, Resources, ServerGroup, Service
 from hanode.core.model import Call
 from hanode.sim.world.control import ApiError, Part
-from hanode.sim.world.hosts import ComputeHost, uuid_of
+from hanode.sim.world.hosts import ComputeHost
+from hanode.sim.world.ids import uuid_of
 from hanode.sim.world.placement import Inventory
 from hanode.sim.world.servers import Server, ServerAction
 from hanode.sim.world.timeline import stamp

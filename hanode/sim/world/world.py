@@ -14,7 +14,8 @@ from hanode.sim.world.control import ControlPlane
 from hanode.sim.world.disks import Birth, Disks
 from hanode.sim.world.evacuation import Evacuation
 from hanode.sim.world.homecoming import Homecoming
-from hanode.sim.world.hosts import ComputeHost, Domain, Guest, Hosts, uuid_of
+from hanode.sim.world.hosts import ComputeHost, Domain, Guest, Hosts
+from hanode.sim.world.ids import uuid_of
 from hanode.sim.world.load import Load
 from hanode.sim.world.migrations import Migrations
 from hanode.sim.world.moves import Moves
