@@ -27,7 +27,7 @@ lint: venv ## ruff, mypy --strict
 	$(BIN)/mypy
 
 test: venv lint ## everything that needs no root and no cloud: lint, unit, contract, scenarios, crash points, end to end
-	$(CLEAN) $(BIN)/pytest -n 2 -m 'not lab and not e2e'
+	$(CLEAN) $(BIN)/pytest -n 4 -m 'not lab and not e2e'
 	$(CLEAN) $(BIN)/pytest -m e2e
 
 audit: venv ## look every dependency up in the database of known vulnerabilities (needs the internet)
