@@ -108,7 +108,8 @@ class Engine:
         now = self._clock.now()
         renew_s = self._policy.lease_ttl_s / 5
         if not self._office.tick(now):
-            self._stand_by(self._bear_witness(now))
+            just_left = self._term is not None  # then why it was left is told, before anything else is tried
+            self._stand_by("" if just_left else self._bear_witness(now))
             return renew_s
         term = self._term_of(now)
         try:
