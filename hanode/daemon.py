@@ -355,16 +355,9 @@ def load_devices(settings: build.Settings) -> fencing.FencingConfig:
     return loaded
 
 
-class NoProbe:
-    """[probe] kind = none and nothing else: nothing is ever known of a host itself."""
-
-    def answers(self, host: str, host_ip: str, network: str) -> bool:
-        raise Unreachable(f"no probe is configured, so {host} ({host_ip}) cannot be asked over {network}")
-
-
 def make_probe(settings: build.Settings) -> Probe:
-    networks = build.networks(settings)
-    return Probes({name: _way_of(network) for name, network in networks.items()}) if networks else NoProbe()
+    ways = {name: _way_of(network) for name, network in build.networks(settings).items()}
+    return Probes(ways, settings.get("priority", "ready_timeout_s"))
 
 
 def _way_of(network: Network) -> ProbeSettings | CommandSettings:

@@ -196,12 +196,23 @@ class Probe(Protocol):
         """
         ...
 
+    def serves(self, address: str, port: int) -> bool:
+        """Does an instance take a connection there, from here? Nothing is sent. False: refused, or silence.
+
+        Raises Unreachable when we ourselves could not look.
+        """
+        ...
+
 
 class Programs(Protocol):
     """The operator's own programs, as far as he has configured them."""
 
     def storage_is_well(self, domain: str) -> bool:
         """What the health command of this storage domain says. May be repeated. Raises when that could not tell."""
+        ...
+
+    def is_ready(self, rule: str, instance_id: str, address: str) -> bool:
+        """What the program of this rule ([priority] ready) says of an instance. May be repeated. Raises when it could not tell."""
         ...
 
     def restart_agent(self, host: str, host_ip: str, abort: Callable[[], bool]) -> None:
@@ -279,5 +290,5 @@ class Executor(Protocol):
     """Where slow calls run. In production a pool of threads; in the simulator virtual time."""
 
     def submit(self, pool: str, call: Callable[[], None]) -> None:
-        """Run `call` soon, in the named pool ("read" | "fence" | "act"). `call` itself never raises."""
+        """Run `call` soon, in the named pool ("read" | "ask" | "fence" | "act"). `call` itself never raises."""
         ...

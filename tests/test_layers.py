@@ -35,6 +35,7 @@ PURE = {
     "fnmatch",
     "functools",
     "heapq",
+    "ipaddress",
     "itertools",
     "math",
     "operator",

@@ -1,4 +1,4 @@
-"""Where do slow calls run? In three pools of threads, so that slow reads never delay a power-off."""
+"""Where do slow calls run? In pools of threads, so that slow reads never delay a power-off, and silent guests no read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 LOG = logging.getLogger(__name__)
 
-POOLS: Mapping[str, int] = {"read": 16, "fence": 16, "act": 6}
+POOLS: Mapping[str, int] = {"read": 16, "ask": 8, "fence": 16, "act": 6}
 
 
 class ThreadExecutor:

@@ -54,8 +54,12 @@ class CommandSettings:
 class Probes:
     """One way of asking for each network, by its name."""
 
-    def __init__(self, networks: Mapping[str, ProbeSettings | CommandSettings]) -> None:
+    def __init__(self, networks: Mapping[str, ProbeSettings | CommandSettings], serves_timeout_s: float = 5.0) -> None:
+        self._serves_timeout_s = serves_timeout_s
         self._ways = {name: _way(name, settings) for name, settings in networks.items()}
+
+    def serves(self, address: str, port: int) -> bool:
+        return takes_connections(address, port, self._serves_timeout_s)
 
     def answers(self, host: str, host_ip: str, network: str) -> bool:
         if network not in self._ways:
@@ -172,6 +176,19 @@ def connect(address: str, settings: ProbeSettings) -> bool:
         if error.errno in SILENT:
             return False
         raise Unreachable(f"probe of {address} port {settings.port}: {error}") from error
+
+
+def takes_connections(address: str, port: int, timeout_s: float) -> bool:
+    """Does a program listen there? A refusal shows a living kernel, and no service."""
+    try:
+        with socket.create_connection((address, port), timeout=timeout_s):
+            return True
+    except TimeoutError:
+        return False
+    except OSError as error:
+        if error.errno in ALIVE | SILENT:
+            return False
+        raise Unreachable(f"{address} port {port}: {error}") from error
 
 
 def _hears(connection: socket.socket, banner: bytes, deadline_s: float) -> bool:

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from hanode.conf import probing
+from hanode.conf import probing, ready
 from hanode.conf.judgement import DERIVED, FIELDS
 from hanode.conf.options import list_opts
 from hanode.core.policy import FencePlan, Policy, StorageDomain, problems
@@ -170,7 +171,7 @@ def naming_files(settings: Settings) -> Iterator[None]:
 
 def networks(settings: Settings) -> Mapping[str, probing.Network]:
     """Over which networks a host is asked whether it lives, by name."""
-    return probing.networks(lambda option: settings.get("probe", option))
+    return probing.networks(partial(settings.get, "probe"))
 
 
 def programs(settings: Settings) -> dict[str, Any]:
@@ -185,6 +186,8 @@ def programs(settings: Settings) -> dict[str, Any]:
     return {
         "storage_health": {domain: words("storage", "health", text) for domain, text in sorted(health.items())},
         "storage_timeout_s": settings.get("storage", "health_timeout_s"),
+        "ready": {rule: words("priority", "ready", text) for rule, text in ready.programs(partial(settings.get, "priority")).items()},
+        "ready_timeout_s": settings.get("priority", "ready_timeout_s"),
         "restart_agent": words("detection", "restart_agent", settings.get("detection", "restart_agent") or ""),
         "restart_timeout_s": settings.get("detection", "restart_agent_timeout_s"),
     }
@@ -335,7 +338,8 @@ def _contradictions(settings: Settings) -> list[str]:
                      f"({ttl_s:g}): lower it to {ttl_s / 5:g} or less")
     wrong += [f"{settings.where('storage', 'kinds')}: {name} is not among the domains; {_nearest(name, domains.values())}"
               for name in sorted(set(kinds) - set(domains.values()))]
-    wrong += [f"{settings.where('probe', option)}: {why}" for option, why in probing.wrong(lambda option: settings.get("probe", option))]
+    for group, found in (("probe", probing.wrong), ("priority", ready.wrong)):
+        wrong += [f"{settings.where(group, option)}: {why}" for option, why in found(partial(settings.get, group))]
     return [*wrong, *_exposures(settings)]
 
 

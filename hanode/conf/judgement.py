@@ -236,10 +236,26 @@ PRIORITY = (
                    help="Instance metadata with the names of instances or groups of its project, separated by commas, after which it "
                    "starts."),
         seconds("after_wait_s", 300.0, 0.0, 86400.0,
-                "An instance waits for those that it starts after until they are active on their new host, so long at most."),
+                "An instance waits for those that it starts after until they are active on their new host (and ready), so long at most."),
         seconds("tier_wait_s", 0.0, 0.0, 86400.0,
-                "A priority waits until all of the higher ones are active on their new hosts, so long at most. 0: they are only asked "
-                "for first, and nobody waits. Longer: the less important stay down longer."),
+                "A priority waits until all of the higher ones are active on their new hosts (and ready), so long at most. 0: they are "
+                "only asked for first, and nobody waits. Longer: the less important stay down longer."),
+        cfg.Opt("ready", type=types.Dict(types.String()), default={},
+                sample_default={"*/db-*": "tcp:5432", "3f2c*/app-*": "/usr/local/bin/app-is-ready {id} {address}"},
+                help="PROJECT/NAME:tcp:PORT or PROJECT/NAME:PROGRAM, the first that fits counts. What others wait for is ready when its "
+                "port takes a connection, or when the program ends with 0 (3: it could not look). Without any word it is ready when it is "
+                "active. Programs are run without a shell, with the instance's {id} and {address} filled in; no commas in a command."),
+        cfg.ListOpt("ready_keys", default=["hanode:ready"], mutable=True,
+                    help="The extra spec, image property or metadata in which tcp:PORT may stand, by `trust`; never a program."),
+        cfg.ListOpt("ready_networks", default=[], mutable=True, sample_default=["203.0.113.0/24"],
+                    help="Networks in which the controllers reach instances. The first fixed address of an instance that lies in one of "
+                    "them is asked. Empty: no port is ever asked. Name no network of your own machines: tenants would choose what is "
+                    "connected to there."),
+        seconds("ready_wait_s", 120.0, 0.0, 86400.0,
+                "An active instance that is not ready is waited for so long at most (and never longer than after_wait_s and tier_wait_s "
+                "say); then the others go on without it. Longer: one that is broken keeps them down longer."),
+        seconds("ready_timeout_s", 5.0, 0.5, 60.0, "A connection or a program has so long to answer; a program is killed with its "
+                "children then.", mutable=False),
     ],
 )
 
@@ -314,6 +330,10 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "after_key": ("priority", "after_key"),
     "after_wait_s": ("priority", "after_wait_s"),
     "tier_wait_s": ("priority", "tier_wait_s"),
+    "ready_rules": ("priority", "ready"),
+    "ready_keys": ("priority", "ready_keys"),
+    "ready_networks": ("priority", "ready_networks"),
+    "ready_wait_s": ("priority", "ready_wait_s"),
     "storage_key": ("storage", "key"),
     "storage_kind_key": ("storage", "kind_key"),
     "report_interval_s": ("detection", "report_interval_s"),

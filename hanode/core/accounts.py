@@ -10,6 +10,7 @@ from hanode.core.lifecycle import InstanceState
 from hanode.core.policy import MARKER, Policy
 from hanode.core.priority import Priority, is_wanted, priority_of, starts_after
 from hanode.core.records import Before, InstanceRecovery
+from hanode.core.serving import check_of
 
 NOT_OURS = frozenset({"building", "shelved_offloaded", "deleted"})
 LEAVING = frozenset({"deleting", "soft-deleting"})
@@ -63,6 +64,7 @@ def account(
         return None
     ours = instance.locked and instance.locked_reason.startswith(MARKER)
     before = Before(instance.vm_state, instance.power_state, instance.locked and not ours)
+    check, address = check_of(instance, policy)
     return InstanceRecovery(
         instance_id=instance.instance_id,
         name=instance.name,
@@ -73,6 +75,8 @@ def account(
         priority=priority_of(instance, policy),
         group=instance.metadata.get(policy.group_key, ""),
         after=starts_after(instance, policy),
+        check=check,
+        address=address,
         domain=domain,
         resources=dict(consumed.get(instance.instance_id) or flavor_resources(instance)),
     )

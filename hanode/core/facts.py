@@ -137,6 +137,7 @@ class Instance:
     metadata: Mapping[str, str] = field(default_factory=dict)
     extra_specs: Mapping[str, str] = field(default_factory=dict)  # of its flavor
     image_properties: Mapping[str, str] = field(default_factory=dict)  # of its image, as Nova keeps them (2.98 and newer)
+    addresses: tuple[str, ...] = ()  # its fixed ones, in the order in which Nova shows them
 
     @property
     def boots_from_volume(self) -> bool:

@@ -27,6 +27,7 @@ class WantKind(StrEnum):
     STORAGE = "storage"  # key domain: bool, is it well by the operator's health command
     GROUPS = "groups"  # key "": tuple[ServerGroup, ...] of every project
     TRAIT = "trait"  # key trait: frozenset[provider id] of the compute nodes that have it
+    SERVES = "serves"  # key `serving.serves_key`: bool, does an instance that others wait for answer
     CAPACITY = "capacity"  # key "": tuple[Finding, ...], what the cloud promises and whether it holds
     SKIP_IMAGES = "skip-images"  # key "": frozenset[str] of image ids never to be evacuated (amphorae)
 

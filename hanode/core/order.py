@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hanode.core.lifecycle import InstanceState
 from hanode.core.priority import ORDER, Priority
 from hanode.core.records import InstanceRecovery
+from hanode.core.serving import is_silent
 
 COMING = frozenset({InstanceState.PENDING, InstanceState.REQUESTED, InstanceState.UNDERWAY})
 """Not ready yet, and on its way. Who cannot be placed, is given up or is not ours keeps nobody waiting."""
@@ -26,11 +27,16 @@ class Line:
     def awaited(self, entry: InstanceRecovery) -> tuple[InstanceRecovery, ...]:
         """Whom it starts after and who is still coming."""
         needed = sorted(self.needs.get(entry.instance_id, ()))
-        return tuple(self.entries[key] for key in needed if self.entries[key].state in COMING)
+        return tuple(self.entries[key] for key in needed if is_awaited(self.entries[key]))
 
     def is_early(self, entry: InstanceRecovery) -> bool:
         """Is somebody of a higher priority still coming?"""
         return rank(entry) > self.tier
+
+
+def is_awaited(entry: InstanceRecovery) -> bool:
+    """It is on its way, or active and has not shown yet that it serves."""
+    return entry.state in COMING or is_silent(entry)
 
 
 def rank(entry: InstanceRecovery) -> int:
@@ -41,7 +47,7 @@ def line_of(entries: Iterable[InstanceRecovery]) -> Line:
     known = {entry.instance_id: entry for entry in sorted(entries, key=lambda e: e.instance_id)}
     wanted = {key: _needed_by(entry, known) for key, entry in known.items() if entry.after}
     needs, cycles = _without_circles(wanted, known)
-    tier = min((rank(entry) for entry in known.values() if entry.state in COMING), default=len(ORDER))
+    tier = min((rank(entry) for entry in known.values() if is_awaited(entry)), default=len(ORDER))
     return Line(known, needs, _depths(known, needs), tier, cycles)
 
 

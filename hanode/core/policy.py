@@ -79,6 +79,10 @@ class Policy:
     after_key: str = "hanode:after"  # instance metadata
     tier_wait_s: float = 0.0  # a priority waits for the higher ones to be there, so long at most
     after_wait_s: float = 300.0  # an instance waits for those that it starts after, so long at most
+    ready_rules: Mapping[str, str] = field(default_factory=dict)  # PROJECT/NAME (patterns) -> tcp:PORT or a program, the first that fits
+    ready_keys: tuple[str, ...] = ("hanode:ready",)  # tcp:PORT in flavor extra specs, image properties and metadata
+    ready_networks: tuple[str, ...] = ()  # prefixes of the instances' addresses that the controllers reach; none: no port is asked
+    ready_wait_s: float = 120.0  # those that wait for an instance wait so long for its answer once it is active
 
     # storage
     storage_key: str = "hanode:storage"

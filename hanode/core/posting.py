@@ -14,13 +14,15 @@ from hanode.core.ground import ground_now, look_ahead
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
 from hanode.core.model import Call, WantKind
-from hanode.core.order import Line, line_of, restart_order
+from hanode.core.order import Line, restart_order
 from hanode.core.pace import is_retry, room_for
 from hanode.core.place import Placed, Refused, place
 from hanode.core.policy import StorageDomain
 from hanode.core.records import HostRecovery, InstanceRecovery, ProofKind
 from hanode.core.room import Ask, Room
+from hanode.core.serving import is_silent, missing
 from hanode.core.suspicion import quiet_after_s
+from hanode.core.turn import ask_the_awaited, line_now
 from hanode.core.view import View, look_again, view
 
 EARLY = frozenset({HostState.FENCING, HostState.NEEDS_OPERATOR, HostState.FENCED})
@@ -47,7 +49,9 @@ def post_all(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     targets = sound_targets(draft) if sources else None
     if targets is None:
         return
-    line = line_of(entry for record in draft.records.values() for entry in record.instances.values())
+    line = line_now(draft)
+    if ask_the_awaited(draft, line):
+        line = line_now(draft)
     for said in line.cycles:
         draft.note_once(Level.WARNING, "circle", "", f"instances wait for each other: {said}; that wish is left out")
     home = {key: name for name, found in sources.items() for key in found.seen.record.instances}
@@ -142,7 +146,8 @@ def _must_wait(seen: View, entry: InstanceRecovery, line: Line) -> str:
         return ""  # its turn has come before
     awaited = line.awaited(entry)
     if awaited and not draft.waited(f"after/{seen.record.incident}/{entry.instance_id}", policy.after_wait_s):
-        return f"starts after {awaited[0].name}"
+        first = awaited[0]
+        return f"starts after {first.name}" + (f", which is active and {missing(first)}" if is_silent(first) else "")
     if line.is_early(entry) and policy.tier_wait_s and not draft.waited(f"tier/{line.tier}/{seen.record.incident}", policy.tier_wait_s):
         return "those of a higher priority come first"
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
@@ -37,13 +37,18 @@ def level_of(text: str) -> Priority | None:
     return Priority(word) if word in set(Priority) else None
 
 
-def _by_rule(instance: Instance, policy: Policy) -> Priority | None:
-    """The first rule whose project and name patterns fit."""
-    for pattern, level in policy.priority_rules.items():
+def first_that_fits(instance: Instance, patterns: Iterable[str]) -> str | None:
+    """The first of the operator's PROJECT/NAME patterns that fits this instance."""
+    for pattern in patterns:
         project, _, name = pattern.partition("/")
         if fnmatchcase(instance.project_id, project) and fnmatchcase(instance.name, name or "*"):
-            return level_of(level)
+            return pattern
     return None
+
+
+def _by_rule(instance: Instance, policy: Policy) -> Priority | None:
+    pattern = first_that_fits(instance, policy.priority_rules)
+    return None if pattern is None else level_of(policy.priority_rules[pattern])
 
 
 def _said_in(values: Mapping[str, str], policy: Policy) -> Priority | None:

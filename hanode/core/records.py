@@ -31,6 +31,9 @@ class InstanceRecovery:
     priority: str = "medium"  # one of `priority.Priority`
     group: str = ""  # by this name others may start after it
     after: tuple[str, ...] = ()  # names of instances or groups of its project that it starts after
+    check: str = ""  # how it shows that it serves again: "tcp:PORT", or "program:" and the rule that names it; "": by being active
+    address: str = ""  # where it is asked
+    served: str = ""  # what came of that: "answers" | "late"; "" while not known
     domain: str = ""  # storage domain of the host at SUSPECT; "" = none declared
     resources: Resources = field(default_factory=dict)
     attempt: int = 0  # evacuations posted, or about to be

@@ -12,6 +12,7 @@ from queue import SimpleQueue
 from hanode.core.facts import Fleet, Reading, Unknown
 from hanode.core.levels import host_and_level
 from hanode.core.model import Want, WantKind
+from hanode.core.serving import PROGRAM, from_key, port_of
 from hanode.core.signals import network_and_host
 from hanode.errors import HanodeError, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe, Programs
@@ -84,7 +85,8 @@ class Observer:
             self._finished.put((key, Reading(value, started_s, self._clock.now().s)))
             self._wake()
 
-        self._executor.submit("read", run)
+        # Guests that do not answer must not keep proofs of death waiting for a thread.
+        self._executor.submit("ask" if key[0] is WantKind.SERVES else "read", run)
 
     def _read(self, kind: WantKind, key: str) -> object:
         readers: Mapping[WantKind, Callable[[], object]] = {
@@ -104,6 +106,7 @@ class Observer:
             WantKind.CHECK: lambda: self._fencer.check(key),
             WantKind.STORAGE: lambda: self._programs.storage_is_well(key),
             WantKind.PROBE: lambda: self._answers(*network_and_host(key)),
+            WantKind.SERVES: lambda: self._serves(*from_key(key)),
         }
         return readers[kind]()
 
@@ -115,6 +118,14 @@ class Observer:
 
     def _answers(self, network: str, host: str) -> bool:
         return self._probe.answers(host, self._address(host), network)
+
+    def _serves(self, instance_id: str, address: str, check: str) -> bool:
+        if check.startswith(PROGRAM):
+            return self._programs.is_ready(check.removeprefix(PROGRAM), instance_id, address)
+        port = port_of(check)
+        if port is None:
+            raise Unreachable(f"{check!r} is no check that this version knows")
+        return self._probe.serves(address, port)
 
     def _address(self, host: str) -> str:
         found = self._fleet.hosts.get(host) if self._fleet else None

@@ -66,7 +66,7 @@ class SimExecutor:
     """Runs nothing at `submit`: `run_due` starts and resumes calls, so that a tick is never interrupted by one."""
 
     world: World
-    widths: Mapping[str, int] = field(default_factory=lambda: {"read": 8, "fence": 8, "act": 8})
+    widths: Mapping[str, int] = field(default_factory=lambda: {"read": 8, "ask": 8, "fence": 8, "act": 8})
     start_s: Mapping[str, float] = field(default_factory=dict)  # pool -> how long a free worker takes to begin
     _due: list[tuple[float, int, _Running]] = field(default_factory=list)
     _queues: dict[str, deque[_Running]] = field(default_factory=dict)

@@ -15,12 +15,12 @@ from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable, in_part
 from hanode.ports import Entry, Journal, Transaction
 from hanode.sim.executor import Crash, SimExecutor
 from hanode.sim.node import Injection, Latencies, PortCall, SimClock, SimNode
-from hanode.sim.world import ApiError, Bmc, Condition, Down, Hang
+from hanode.sim.world import ApiError, Bmc, Down, Hang
 from hanode.sim.world.nova import HANODE
 
 __all__ = [
     "Commit", "Crash", "Injection", "Latencies", "OfficeLock", "PortCall", "SimClock", "SimCloud", "SimExecutor", "SimFencer",
-    "SimJournal", "SimLeadership", "SimNode", "SimProbe", "SimPrograms",
+    "SimJournal", "SimLeadership", "SimNode",
 ]
 
 T = TypeVar("T")
@@ -277,48 +277,6 @@ def _checked(level: int, name: str, device: Bmc) -> DeviceCheck:
     except HanodeError as error:
         refused = isinstance(error.__cause__, ApiError) and error.__cause__.status == 401
         return DeviceCheck(level, name, trouble=str(error), login_refused=refused)
-
-
-class SimProbe:
-    def __init__(self, node: SimNode) -> None:
-        self._node = node
-
-    def answers(self, host: str, host_ip: str, network: str) -> bool:
-        world = self._node.world
-        return self._node.call(
-            "probe.answers", host,
-            lambda: host not in self._node.deaf_to and world.answers(host, host_ip, network),
-            self._node.latencies.probe_s,
-        )
-
-
-class SimPrograms:
-    """A health command that touches the store, and a restart of nova-compute over ssh."""
-
-    def __init__(self, node: SimNode) -> None:
-        self._node = node
-
-    def storage_is_well(self, domain: str) -> bool:
-        def look() -> bool:
-            condition = self._node.world.storage.condition(domain)
-            if condition is Condition.HANGS:
-                raise Ambiguous(f"the health command of {domain} has not answered in time")
-            return condition is Condition.WORKS
-
-        return self._node.call("programs.storage_is_well", domain, look, self._node.latencies.probe_s)
-
-    def restart_agent(self, host: str, host_ip: str, abort: Callable[[], bool]) -> None:
-        def restart() -> None:
-            hosts = self._node.world.hosts
-            if not hosts[host].answers:
-                raise Refused(f"{host} ({host_ip}) does not let us in")
-            hosts.thaw_compute(host)
-            hosts.kill_compute(host)
-            hosts.start_compute(host)
-
-        if abort():
-            raise Ambiguous(f"restart of {host}: given up, we are deposed")
-        self._node.call("programs.restart_agent", host, restart, self._node.latencies.fencer_s)
 
 
 # --------------------------------------------------------------------------- coordination

@@ -15,10 +15,11 @@ from hanode.engine.narrate import Narrator, line_of_action, line_of_note, line_o
 from hanode.engine.office import Office
 from hanode.engine.tick import Engine
 from hanode.errors import HanodeError
+from hanode.sim.asking import SimProbe, SimPrograms
 from hanode.sim.evidence import Evidence, Tick
 from hanode.sim.journal import MemoryJournal, Space
 from hanode.sim.node import Crash, Latencies, PortCall, SimClock, SimNode
-from hanode.sim.ports import Commit, OfficeLock, SimCloud, SimFencer, SimJournal, SimLeadership, SimProbe, SimPrograms
+from hanode.sim.ports import Commit, OfficeLock, SimCloud, SimFencer, SimJournal, SimLeadership
 from hanode.sim.world import World
 
 TICK_GAP_S = 0.2

@@ -103,7 +103,7 @@ def as_like(example: object, text: str) -> Any:
     if isinstance(example, frozenset):
         return frozenset(filter(None, text.split(",")))
     if isinstance(example, Mapping):
-        return dict(pair.rsplit(":", 1) for pair in text.split(",") if ":" in pair)
+        return dict(pair.split(":", 1) for pair in text.split(",") if ":" in pair)
     return text
 
 

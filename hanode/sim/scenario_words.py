@@ -53,7 +53,7 @@ def _inventories(vcpus: int, ram_mb: int) -> dict[str, Inventory]:
 def _servers(
     stage: Stage, names: list[str], host: str, state: str = "active", task: str | None = None, off: bool = False, power: str = "",
     volume: bool = False, vcpus: int = 1, ram_mb: int = 1024, ephemeral_gb: int = 0, project: str = "project-a", image: str = "image-1",
-    locked: bool = False, zone: str = "", specs: str = "", properties: str = "", metadata: str = "",
+    locked: bool = False, zone: str = "", specs: str = "", properties: str = "", metadata: str = "", address: str = "",
 ) -> None:
     for name in names:
         server = stage.world.add_server(
@@ -63,6 +63,7 @@ def _servers(
         server.task_state = task
         server.extra_specs, server.image_properties = _pairs(specs), _pairs(properties)
         server.metadata |= _pairs(metadata)
+        server.addresses = (address,) if address else ()
         server.power_state = power or server.power_state
 
 
@@ -137,7 +138,8 @@ SETUP: Mapping[str, Word] = {
     "aggregate": Word("NAME HOST... rack=NAME metadata=TEXT", _aggregate),
     "image": Word("NAME tagged NAME", lambda stage, image, tag: stage.world.nova.tag_image(image, tag)),
     "servers": Word("NAME... on HOST state=STATE task=STATE [off] power=STATE [volume] vcpus=NUMBER ram-mb=NUMBER ephemeral-gb=NUMBER"
-                    " project=NAME image=NAME [locked] zone=NAME specs=TEXT properties=TEXT metadata=TEXT", _servers),
+                    " project=NAME image=NAME [locked] zone=NAME specs=TEXT properties=TEXT metadata=TEXT address=NAME",
+                    _servers),
     "group": Word("NAME GROUP SERVER...", _group),
     "daemons": Word("NAME... start=SECONDS gap=SECONDS", _daemons),
     "left-behind": Word("SERVER... because TEXT", _left_behind),
@@ -335,6 +337,9 @@ EVENTS: Mapping[str, Word] = {
     "storage": Word("STORAGE CONDITION", lambda stage, domain, condition: stage.world.storage.become(domain, condition)),
     "inventory": Word("HOST vcpus=NUMBER ram-mb=NUMBER", _inventory),
     "device": Word("HOST DEVICE seconds=SECONDS acts-on=HOST level=NUMBER number=NUMBER", _misbehave),
+    # a guest
+    "service-fails": Word("SERVER", lambda stage, server: stage.world.dumb.add(stage.server_id(server))),
+    "service-answers": Word("SERVER", lambda stage, server: stage.world.dumb.discard(stage.server_id(server))),
     # the control plane
     "fail": Word("PART", lambda stage, part: stage.world.control.fail(part)),
     "restore": Word("PART", lambda stage, part: stage.world.control.restore(part)),

@@ -168,7 +168,7 @@ def server_row(server_id: str, host: str, **changes: Any) -> dict[str, Any]:
     return {
         "id": server_id, "name": server_id, "OS-EXT-SRV-ATTR:host": host, "OS-EXT-STS:vm_state": "active",
         "OS-EXT-STS:task_state": None, "OS-EXT-STS:power_state": 1, "locked": False, "locked_reason": None,
-        "tenant_id": "p", "image": {"id": "img"}, "metadata": {}, "OS-EXT-AZ:availability_zone": "nova",
+        "tenant_id": "p", "image": {"id": "img"}, "metadata": {}, "addresses": {}, "OS-EXT-AZ:availability_zone": "nova",
         "flavor": {"vcpus": 1, "ram": 512, "disk": 1, "ephemeral": 0, "swap": 0, "original_name": "tiny"},
     } | changes
 

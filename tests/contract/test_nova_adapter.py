@@ -292,6 +292,15 @@ def test_a_host_filter_that_nova_ignored_is_noticed(scripted: ScriptedCloud, clo
         cloud.read_servers("h1")
 
 
+def test_only_the_fixed_addresses_of_a_server_are_its_own(scripted: ScriptedCloud, cloud: OpenStackCloud) -> None:
+    """A floating one may be given to another server while this one is down."""
+    ports = {kind: {"addr": address, "version": 4, "OS-EXT-IPS:type": kind} for kind, address in
+             {"fixed": "203.0.113.5", "floating": "198.51.100.7"}.items()}
+    row = server_row("a", "h1", addresses={"provider": [ports["floating"], ports["fixed"]], "unused": []})
+    scripted.script("GET", SERVERS, Reply(body={"servers": [row]}))
+    assert cloud.read_servers("h1")[0].addresses == ("203.0.113.5",)
+
+
 def test_soft_deleted_servers_are_left_out(scripted: ScriptedCloud, cloud: OpenStackCloud) -> None:
     """Their owner deleted them; evacuating one resurrects it."""
     scripted.script("GET", SERVERS, Reply(body={"servers": [

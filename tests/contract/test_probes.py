@@ -57,6 +57,24 @@ def serve(server: socket.socket, talk: Callable[[socket.socket], object]) -> Non
     threading.Thread(target=accept, daemon=True).start()
 
 
+def test_an_instance_serves_when_its_port_takes_a_connection(listener: socket.socket) -> None:
+    """Whatever it says there: hanode speaks no protocol of a tenant's."""
+    assert Probes({}, serves_timeout_s=60.0).serves(LOOPBACK, port_of(listener))
+
+
+def test_an_instance_whose_kernel_refuses_lives_and_does_not_serve_yet() -> None:
+    """Of a host a refusal is a sign of life; of a database it says that the database is not there."""
+    with socket.create_server((LOOPBACK, 0)) as gone:
+        port = port_of(gone)
+    assert not Probes({}, serves_timeout_s=60.0).serves(LOOPBACK, port)
+
+
+def test_an_address_that_cannot_be_reached_from_here_tells_nothing() -> None:
+    """Unknown, with its reason: the operator named a network that this controller does not reach."""
+    with pytest.raises(Unreachable, match=r"255\.255\.255\.255 port 80"):
+        Probes({}, serves_timeout_s=60.0).serves("255.255.255.255", 80)
+
+
 def test_an_accepted_connection_is_an_answer(listener: socket.socket) -> None:
     """Without a banner the kernel's word is enough."""
     assert tcp(port_of(listener)).answers("cn1", LOOPBACK)

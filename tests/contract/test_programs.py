@@ -76,6 +76,30 @@ def test_a_deposed_leader_restarts_nothing(tmp_path: Path) -> None:
     assert not done.exists()
 
 
+def is_ready(tmp_path: Path, text: str) -> bool:
+    ready = {"*/db-*": (script(tmp_path, text), "{id}", "{address}")}
+    programs: ports.Programs = Programs(ProgramSettings(ready=ready, ready_timeout_s=LONG_S))
+    return programs.is_ready("*/db-*", "i-1", "203.0.113.5")
+
+
+@pytest.mark.parametrize(("text", "ready"), [('test "$*" = "i-1 203.0.113.5"', True), ("exit 1", False), ("exit 2", False)])
+def test_an_instance_is_ready_only_by_exit_code_zero(tmp_path: Path, text: str, ready: bool) -> None:
+    """It is told by its id and address; its name is a tenant's text, and could look like an option."""
+    assert is_ready(tmp_path, text) is ready
+
+
+def test_a_program_that_could_not_look_does_not_call_an_instance_ready(tmp_path: Path) -> None:
+    """Unknown is not ready."""
+    with pytest.raises(Ambiguous, match="cannot tell whether i-1 is ready: no route"):
+        is_ready(tmp_path, "echo no route >&2; exit 3")
+
+
+def test_a_rule_of_another_configuration_runs_nothing() -> None:
+    """The journal names rules; what is run stands in this machine's own file."""
+    with pytest.raises(Refused, match="has no program for"):
+        Programs(ProgramSettings()).is_ready("*/*", "i-1", "203.0.113.5")
+
+
 @pytest.mark.parametrize("words", [("is-it-well",), ("/no/such/program",), ()])
 def test_a_program_that_cannot_be_run_is_named_with_its_option_before_anything_begins(words: tuple[str, ...]) -> None:
     """Found when the store hangs, it would be found too late."""
@@ -83,3 +107,5 @@ def test_a_program_that_cannot_be_run_is_named_with_its_option_before_anything_b
         Programs(ProgramSettings({"ceph1": words}))
     with pytest.raises(ConfigError, match=r"\[detection\] restart_agent must begin with the full path"):
         Programs(ProgramSettings(restart_agent=words or ("ssh",)))
+    with pytest.raises(ConfigError, match=r"\[priority\] ready of \*/db-\* must begin with the full path"):
+        Programs(ProgramSettings(ready={"*/db-*": words}))

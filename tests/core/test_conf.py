@@ -24,6 +24,8 @@ OTHERS: dict[str, str] = {
     "fence_after_s": "90", "office_hold_s": "40", "poll_s": "4", "brake_hosts": "3", "brake_percent": "10",
     "cell_key": "our:cell", "priority_trust": "instance,rules", "priority_rules": "*/db-*:highest", "priority_keys": "our:priority",
     "opt_in_keys": "HA_Enabled", "group_key": "our:group", "after_key": "our:after", "after_wait_s": "200", "tier_wait_s": "60",
+    "ready_rules": "*/db-*:tcp:5432,*/app-*:/bin/true {id}", "ready_keys": "our:ready", "ready_networks": "203.0.113.0/24",
+    "ready_wait_s": "90",
     "max_fencing": "2", "fence_attempts": "5", "fence_backoff_s": "11", "fence_timeout_s": "31", "fence_settle_s": "32",
     "reading_gap_s": "3", "proof_s": "12", "check_every_s": "1800", "max_evacuations": "9", "max_per_target": "3", "max_per_domain": "7",
     "evacuate_attempts": "4", "retry_s": "12", "repost_settle_s": "130", "hard_deadline_s": "2500",
@@ -117,6 +119,25 @@ def test_a_network_may_be_asked_without_the_management_network(tmp_path: Path) -
 def test_a_network_that_cannot_be_asked_is_refused_at_the_start(tmp_path: Path, text: str, said: str) -> None:
     """And not found out in the night."""
     assert said in complaint(tmp_path, f"[probe]\n{text}\n")
+
+
+@pytest.mark.parametrize(("text", "said"), [
+    ("ready = */*:tcp:70000\nready_networks = 10.0.0.0/8", "'tcp:70000' of */* names no port"),
+    ("ready = */*:is-ready {id}", "is neither tcp:PORT nor the full path of a program"),
+    ("ready = */*:tcp:22", "[priority] ready_networks: is empty, so the port of */* is never asked"),
+    ("ready = */*:/bin/true", "names neither {id} nor {address}"),
+    ("ready = */*:/bin/true '{id}", "close every quotation mark"),
+    ("ready_networks = 10.0.0.1/8", "is not a prefix without host bits"),
+])
+def test_readiness_that_could_never_show_is_refused_at_the_start(tmp_path: Path, text: str, said: str) -> None:
+    """Else a whole priority would wait for its time to run out, in the night."""
+    assert said in complaint(tmp_path, f"[priority]\n{text}\n")
+
+
+def test_programs_that_tell_readiness_are_taken_apart_without_a_shell(tmp_path: Path) -> None:
+    """Ports are asked by hanode itself."""
+    text = "[priority]\nready = */db-*:tcp:5432, */app-*:/bin/is-ready '{id} x' {address}\nready_networks = 10.0.0.0/8\n"
+    assert build.programs(load(tmp_path, text))["ready"] == {"*/app-*": ["/bin/is-ready", "{id} x", "{address}"]}
 
 
 def test_timings_left_unset_follow_the_report_interval(tmp_path: Path) -> None:

@@ -145,6 +145,9 @@ class Hosts:
             raise Unreachable("no address")
         return host in self.alive
 
+    def serves(self, address: str, port: int) -> bool:
+        raise Unreachable(f"nobody asks {address}:{port}")
+
 
 class NoWay:
     """Whoever is asked for anything else."""

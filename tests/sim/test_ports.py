@@ -11,6 +11,7 @@ from hanode.core.facts import Power
 from hanode.core.model import Call
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
 from hanode.ports import Transaction
+from hanode.sim.asking import SimProbe
 from hanode.sim.journal import MemoryJournal
 from hanode.sim.ports import (
     Commit,
@@ -24,7 +25,6 @@ from hanode.sim.ports import (
     SimJournal,
     SimLeadership,
     SimNode,
-    SimProbe,
 )
 from hanode.sim.world import Answer, ApiFault, BmcMode, Effect, Part, World
 

@@ -42,6 +42,8 @@ def server(row: Instance, version: int) -> View:
     view: View = {
         "id": row.instance_id, "name": row.name, "tenant_id": row.project_id, "metadata": dict(row.metadata),
         "status": "REBUILD" if (row.task_state or "").startswith("rebuil") else STATUS.get(row.vm_state, row.vm_state.upper()),
+        "addresses": {"net": [{"addr": address, "version": 6 if ":" in address else 4, "OS-EXT-IPS:type": "fixed"}
+                              for address in row.addresses]},
         "image": {"id": row.image_id} if row.image_id else "", "flavor": flavor if version >= 47 else {"id": "1"},
         "OS-EXT-SRV-ATTR:host": row.host, "OS-EXT-STS:vm_state": row.vm_state, "OS-EXT-STS:task_state": row.task_state,
         "OS-EXT-STS:power_state": POWER_NUMBERS[row.power_state], "OS-EXT-AZ:availability_zone": row.zone, "locked": row.locked,

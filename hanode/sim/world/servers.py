@@ -51,6 +51,7 @@ class Server:
     metadata: dict[str, str] = field(default_factory=dict)
     extra_specs: dict[str, str] = field(default_factory=dict)  # of its flavor
     image_properties: dict[str, str] = field(default_factory=dict)
+    addresses: tuple[str, ...] = ()
     created_s: float = 0.0
     fault: str = ""
     deleted: bool = False
@@ -77,7 +78,7 @@ class Server:
             power_state=self.power_state, locked=self.locked, locked_reason=self.locked_reason, project_id=self.project_id,
             image_id=self.image_id, vcpus=self.vcpus, ram_mb=self.ram_mb, disk_gb=self.disk_gb, ephemeral_gb=self.ephemeral_gb,
             swap_mb=self.swap_mb, zone=zone, pinned_zone=self.pinned_zone, metadata=dict(self.metadata),
-            extra_specs=dict(self.extra_specs), image_properties=dict(self.image_properties),
+            extra_specs=dict(self.extra_specs), image_properties=dict(self.image_properties), addresses=self.addresses,
         )
 
 

@@ -78,6 +78,7 @@ class World:
         self.storage = Storage(self)
         self.hosts = Hosts(self)
         self.bmcs: dict[str, Bmc] = {}
+        self.dumb: set[str] = set()  # instances whose service does not answer, however long they run
         self.by_hand: dict[str, str] = {}  # host -> what a person is told to do
         self.lost_networks: set[tuple[str, str]] = set()  # (host, network) over which a living host does not answer
         self.further_levels: dict[str, list[list[Bmc]]] = {}  # host -> the devices of its second and later fencing levels
@@ -96,6 +97,13 @@ class World:
         """Does a probe of this host hear it?"""
         return host in self.hosts and self.hosts[host].host_ip == host_ip and self.hosts[host].answers \
             and (host, network) not in self.lost_networks
+
+    def serves(self, instance_id: str) -> bool:
+        """Does the guest run, and what it is there for as well?"""
+        return bool(self.hosts.running(instance_id)) and instance_id not in self.dumb
+
+    def serves_at(self, address: str) -> bool:
+        return any(self.serves(server.instance_id) for server in self.servers.live() if address in server.addresses)
 
     # ---------------------------------------------------------------- time
 
