@@ -4,6 +4,7 @@ A subclass of Nova's fake driver for the lab. It is copied into the installed `n
 loads drivers from nowhere else. A guest is a process in the process group of its host; a disk is a file
 in the directory of the host's storage domain. What libvirt would do with them is done, including what
 hurts: a disk that is not there is made anew in silence, and a guest does not come back by itself.
+Migrations leave the disk where it is, on the share; between domains there is none, live or cold.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from typing import Any
 
 import nova.conf  # type: ignore[import-not-found]
 from nova import exception
-from nova.compute import power_state  # type: ignore[import-not-found]
+from nova.compute import power_state, vm_states  # type: ignore[import-not-found]
 from nova.virt import fake, hardware, node  # type: ignore[import-not-found]
 from oslo_log import log as logging
 
@@ -204,14 +205,17 @@ class HanodeLabDriver(fake.MediumFakeDriver):
         if faults().get("spawn_fail"):
             raise exception.NovaException(f"spawn fails on {CONF.host} by order")
 
-    def spawn(self, context: Any, instance: Any, *_of_image_and_network: Any, power_on: bool = True, **_more: Any) -> None:
-        self._suffer()
-        self._create_missing_disks(instance)
+    def _define(self, instance: Any) -> None:
         flavor = instance.flavor
         resources = [flavor.vcpus, flavor.memory_mb, flavor.root_gb]
         if instance.uuid not in self.definitions.known:
             self.resources.claim(*resources)
         self.definitions.put(instance.uuid, name=instance.name, resources=resources)
+
+    def spawn(self, context: Any, instance: Any, *_of_image_and_network: Any, power_on: bool = True, **_more: Any) -> None:
+        self._suffer()
+        self._create_missing_disks(instance)
+        self._define(instance)
         if power_on:
             self._start_guest(instance)
 
@@ -281,6 +285,33 @@ class HanodeLabDriver(fake.MediumFakeDriver):
     def resume_state_on_host_boot(self, context: Any, instance: Any, *_more: Any, **_named: Any) -> None:
         self._start_guest(instance)
 
+    # Live migration: the guest ends here and goes on there, on the same disk. Nova asks in this order, there, here, there, here, there.
+
+    def check_can_live_migrate_destination(
+        self,
+        context: Any,
+        instance: Any,
+        src_compute_info: Any,
+        dst_compute_info: Any,
+        block_migration: bool | None = False,
+        disk_over_commit: bool | None = False,
+    ) -> Any:
+        if block_migration:
+            raise exception.MigrationPreCheckError(reason="this driver copies no disks: block migration is not offered")
+        data = super().check_can_live_migrate_destination(context, instance, src_compute_info, dst_compute_info, False, False)
+        handle, path = tempfile.mkstemp(prefix="shared-with-", dir=CONF.instances_path)
+        os.close(handle)
+        data.filename = Path(path).name
+        return data
+
+    def check_can_live_migrate_source(self, context: Any, instance: Any, dest_check_data: Any, block_device_info: Any = None) -> Any:
+        if not Path(CONF.instances_path, dest_check_data.filename).exists():
+            raise exception.InvalidSharedStorage(reason=f"{CONF.host} does not see the target's storage", path=CONF.instances_path)
+        return dest_check_data
+
+    def cleanup_live_migration_destination_check(self, context: Any, dest_check_data: Any) -> None:
+        Path(CONF.instances_path, dest_check_data.filename).unlink(missing_ok=True)
+
     def live_migration(
         self,
         context: Any,
@@ -294,6 +325,56 @@ class HanodeLabDriver(fake.MediumFakeDriver):
         # The destination starts it; two at once, however short, would be a split brain of our own making.
         self.destroy(context, instance, None, destroy_disks=False)
         post_method(context, instance, dest, block_migration, migrate_data)
+
+    def post_live_migration_at_destination(self, context: Any, instance: Any, *_more: Any, **_named: Any) -> None:
+        self._define(instance)
+        self._start_guest(instance)
+        if instance.vm_state == vm_states.PAUSED:
+            self.pause(instance)
+
+    # Cold migration: the guest is stopped here, started there, and forgotten here when its owner confirms.
+
+    def migrate_disk_and_power_off(self, context: Any, instance: Any, dest: str, *_more: Any, **_named: Any) -> str:
+        if not self._shares_with(dest):
+            why = exception.ResizeError(reason=f"{dest} does not see the storage of {CONF.host}, and this driver copies no disks")
+            raise exception.InstanceFaultRollback(why)
+        self._stop_guest(instance)
+        return ""
+
+    def _shares_with(self, address: str) -> bool:
+        """What libvirt finds out by ssh: does the host with this address see our disks? The last byte is its number (layout.py)."""
+        other = Path(CONF.state_path).parents[1] / f"cn{address.rpartition('.')[2]}" / "state" / "instances"
+        return other.resolve() == Path(CONF.instances_path).resolve()
+
+    def finish_migration(
+        self,
+        context: Any,
+        migration: Any,
+        instance: Any,
+        disk_info: str,
+        network_info: Any,
+        image_meta: Any,
+        resize_instance: bool,
+        allocations: Any,
+        block_device_info: Any = None,
+        power_on: bool = True,
+        share_info: Any = None,
+    ) -> None:
+        self._define(instance)
+        if power_on:
+            self._start_guest(instance)
+
+    def finish_revert_migration(
+        self, context: Any, instance: Any, network_info: Any, migration: Any, block_device_info: Any = None, power_on: bool = True, **_: Any
+    ) -> None:
+        self._define(instance)
+        if power_on:
+            self._start_guest(instance)
+
+    def confirm_migration(self, context: Any, migration: Any, instance: Any, network_info: Any) -> None:
+        # The disk is the one that it runs on now.
+        if migration.source_compute != migration.dest_compute:
+            self.destroy(context, instance, network_info, destroy_disks=False)
 
     # The fake driver answers from its own list of instances; the rest of it must not see an empty one.
 
