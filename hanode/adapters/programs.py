@@ -78,6 +78,14 @@ def _told(arguments: Sequence[str], timeout_s: float, what: str) -> bool:
     return done.returncode == 0
 
 
+def check_canary(words: Sequence[str], when: str, instance_id: str, name: str, timeout_s: float) -> None:
+    """Is this canary of a drill well? Raises Refused with what the program said, or Ambiguous when it did not end in time."""
+    arguments = [_filled(word, {"{when}": when, "{server}": instance_id, "{name}": name}) for word in words]
+    done = _run(arguments, timeout_s, _never)
+    if done.returncode != 0:
+        raise Refused(f"{arguments[0]} {when} ended with {done.returncode}: {last_line(done.stdout + done.stderr)}")
+
+
 def _run(arguments: Sequence[str], timeout_s: float, abort: Callable[[], bool]) -> subprocess.CompletedProcess[str]:
     attempt = Attempt(arguments[0], timeout_s, abort)
     attempt.sending()  # whatever ends it from here on, it may have done its work

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from hanode.cli.base import OK, REFUSED, Act, Desk
 from hanode.cli.status import read_report
@@ -56,8 +56,8 @@ class Word(Act):
         desk.ledger.submit_command(command)
         return command
 
-    def hear(self, desk: Desk, command: Command, about: str = "") -> int:
-        """Wait for the leader's answer, report it; `about`: which of several commands it answers."""
+    def hear(self, desk: Desk, command: Command, about: str = "", to: TextIO | None = None) -> int:
+        """Wait for the leader's answer, report it; `about`: which of several commands it answers; `to`: where else than to stdout."""
         patience_s = wait_s(desk)
         answer = self._wait(desk, command, patience_s)
         if answer is None:
@@ -65,7 +65,7 @@ class Word(Act):
                   f"within {TTL_S:.0f} s still decides on it. Look with `hanode status`; nothing has been done yet.", file=sys.stderr)
             return REFUSED
         print(f"{'Accepted' if answer.accepted else 'Refused by the leader'}: {about}{one_line(answer.text)}",
-              file=self.app.stdout if answer.accepted else sys.stderr)
+              file=(to or self.app.stdout) if answer.accepted else sys.stderr)
         return OK if answer.accepted else REFUSED
 
     @staticmethod

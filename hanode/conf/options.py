@@ -184,6 +184,33 @@ NOTIFICATIONS = (
     ],
 )
 
+DRILL = (
+    group("drill", "Rehearsing the failure of a host (`hanode drill HOST`). Only that command reads these options, not the daemon."),
+    [
+        cfg.StrOpt("flavor", sample_default="1f3a6b1c-0d5e-4c57-9d3a-7c1f2f0f4b11",
+                   help="Id of the flavor of canaries, the instances that are made on the host for a drill and deleted after it. They "
+                   "prove most when their disks are where your customers' disks are. Unset: none are made, and only instances with "
+                   "canary_key are canaries."),
+        cfg.StrOpt("image", sample_default="8a4b5f0e-2f27-45a4-a1c2-0d5f4e1b9c33",
+                   help="Id of the image of canaries. Needed with flavor."),
+        cfg.StrOpt("network", default="",
+                   help="Id of the network of canaries. Empty: they have none, and what Neutron does with ports is not rehearsed."),
+        cfg.IntOpt("count", default=2, min=1, max=20, help="So many canaries are made."),
+        cfg.StrOpt("canary_key", default="hanode:canary",
+                   help="Instances on the host with this key in their metadata are canaries as well. They are never deleted; where there "
+                   "is one, none is made."),
+        cfg.StrOpt("check_command", sample_default="/usr/local/bin/canary {when} {server} {name}",
+                   help="Program with arguments that is run for each canary, with {when} `before` the power is cut and `after` the canary "
+                   "is back, {server} its id and {name} its name. Exit code 0: it is well. Let it write something into the guest before "
+                   "and look for it after: nothing else proves that a disk was kept. No shell is involved. Unset: nobody looks into them."),
+        cfg.FloatOpt("timeout_s", default=120.0, min=1.0, max=3600.0,
+                     help="Canaries must be up and deleted within so long, and a check_command must end; otherwise the drill has failed."),
+        cfg.StrOpt("clouds_file", help="A clouds.yaml with the login that makes and deletes canaries. Unset: that of group [keystone], "
+                   "whose role then needs more rights than the daemon does."),
+        cfg.StrOpt("cloud", help="Name of the cloud in clouds_file."),
+    ],
+)
+
 FENCING_FILES = [
     cfg.StrOpt("config_file", default="/etc/hanode/fencing.yaml",
                help="The power devices of the hosts. A host without a device can only be confirmed dead by a person. Its content "
@@ -203,7 +230,7 @@ def list_opts() -> list[Group]:
     return [
         DEFAULT, KEYSTONE, JOURNAL, judgement.OFFICE, judgement.DETECTION, PROBE, judgement.BRAKE,
         (judgement.FENCING[0], [*FENCING_FILES, *judgement.FENCING[1]]),
-        judgement.EVACUATION, judgement.MAINTENANCE, judgement.CAPACITY, judgement.STORAGE, judgement.PRIORITY,
+        judgement.EVACUATION, judgement.MAINTENANCE, DRILL, judgement.CAPACITY, judgement.STORAGE, judgement.PRIORITY,
         (judgement.PROTECTION[0], [*judgement.PROTECTION[1], IMAGE_TAGS]),
         WEB, NOTIFICATIONS,
     ]

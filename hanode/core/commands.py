@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hanode.core import maintenance
+from hanode.core import drill, maintenance
 from hanode.core.decisions import ABANDONED, HoldKind, Level
 from hanode.core.draft import Draft
 from hanode.core.fence import confirm
@@ -92,6 +92,8 @@ def _release(draft: Draft, command: Command, record: HostRecovery | None, e: Evi
     service = e.host.service
     if e.work is not None:
         return False, f"it is in maintenance: `hanode host maintenance {command.host} --end`"
+    if command.host in draft.roster.drills:
+        return False, f"a drill of it is not over: `hanode drill {command.host} --end`"
     if service.disabled_reason.startswith(MARKER):
         draft.save(
             HostRecovery(
@@ -183,6 +185,8 @@ VERBS: Mapping[str, Callable[[Draft, Command, HostRecovery | None, Evidence], An
     "retry": _retry,
     "maintenance": maintenance.begin,
     "end-maintenance": maintenance.end,
+    "drill": drill.begin,
+    "end-drill": drill.end,
     "fence-adopt": adopt,
     "fence-mute": mute,
 }

@@ -14,6 +14,7 @@ from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
+from hanode.core.drill import drills
 from hanode.core.evacuate import evacuating, watch_instances
 from hanode.core.facts import Host, Power
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
@@ -59,6 +60,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     _recover(draft, evidence)
     _watch(draft, evidence)
     maintain(draft, evidence)
+    drills(draft, evidence)
     watch_devices(draft, evidence)
     watch_capacity(draft)
     _tell(draft)

@@ -296,7 +296,8 @@ class Draft:
 
     def decisions(self) -> Decisions:
         changed = [r for host, r in sorted(self.records.items()) if self.before.hosts.get(host) != r]
-        incidents = {record.incident for record in self.records.values()} | {w.work for w in self.roster.maintenance.values()}
+        incidents = {record.incident for record in self.records.values()}
+        incidents |= {w.work for w in self.roster.maintenance.values()} | {d.drill for d in self.roster.drills.values()}
         outcomes = {key: o for key, o in self.timers.outcomes.items() if o.action.incident in incidents}
         if self.fleet is None:
             # Nobody was judged: what waits goes on waiting, what was said stays said.

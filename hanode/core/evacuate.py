@@ -14,7 +14,7 @@ from hanode.core.flapping import why_not_by_itself
 from hanode.core.follow import SLOW_S, follow
 from hanode.core.judge import Evidence
 from hanode.core.latecomers import look_back
-from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState
+from hanode.core.lifecycle import ENDED, TO_DO, DrillState, HostState, InstanceState
 from hanode.core.model import Action, ActionKind, WantKind
 from hanode.core.policy import MARKER
 from hanode.core.records import Before, HostRecovery, InstanceRecovery, ProofKind
@@ -58,13 +58,19 @@ MAY_COME_BACK = ENDED - {InstanceState.STUCK}
 
 def _is_switched_on(draft: Draft, record: HostRecovery) -> bool:
     """By policy, once nothing is left to do elsewhere: from here on nothing is posted from it any more."""
-    ended = all(entry.state in MAY_COME_BACK for entry in record.instances.values())
+    drill = draft.roster.drills.get(record.host)
+    # Who ends a drill waits for nobody to find room elsewhere: its canaries are started at home.
+    may_come_back = MAY_COME_BACK | TO_DO if drill and drill.state is DrillState.ENDING else MAY_COME_BACK
+    ended = all(entry.state in may_come_back for entry in record.instances.values())
     by_device = record.proof is not None and record.proof.kind is ProofKind.DEVICE
-    if not (draft.policy.power_on and ended and by_device) or draft.no_posts(record.host) or why_not_by_itself(draft, record.host):
+    if not ((draft.policy.power_on or drill) and ended and by_device) or draft.no_posts(record.host):
+        return False
+    if drill is None and why_not_by_itself(draft, record.host):
         return False
     draft.act(power_on_action(record), draft.policy.fence_timeout_s)
     draft.note(Level.WARNING, "power-on", record.host, "its instances are accounted for: it is switched on again", record.incident)
-    draft.save(replace(record, state=HostState.RELEASING, reason="switched on again (power_on)", powered_on=True))
+    why = "drill" if drill else "power_on"
+    draft.save(replace(record, state=HostState.RELEASING, reason=f"switched on again ({why})", powered_on=True))
     return True
 
 

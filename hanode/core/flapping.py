@@ -15,7 +15,9 @@ WRITTEN_EVERY_S = 600.0
 
 
 def count(draft: Draft, host: str) -> None:
-    """It was fenced once more."""
+    """It was fenced once more. What was switched off for a drill has not failed."""
+    if host in draft.roster.drills:
+        return
     former = draft.roster.flaps.get(host, Flap(0, 0.0))
     _keep(draft, host, Flap(former.fenced + 1, draft.policy.flap_window_s))
     draft.restart_wait(_wait(host))

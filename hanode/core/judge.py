@@ -142,7 +142,8 @@ def exemption(e: Evidence) -> str | None:
         return f"forced down and not by us now ({whose}): to evacuate it type `hanode host evacuate {host.name}`"
     if e.work is not None and e.work.is_drained:
         return f"drained for maintenance by {e.work.who}: {e.work.why}"
-    if e.record is None and ours and e.work is None and not service.disabled_reason.startswith(AGENT_DOWN_MARK):
+    worked_on = e.work is not None or host.name in e.roster.drills
+    if e.record is None and ours and not worked_on and not service.disabled_reason.startswith(AGENT_DOWN_MARK):
         return f"disabled with our marker but without a record: to take it back type `hanode host release {host.name}`"
     by_itself = service.disabled_reason.startswith("AUTO: ")  # libvirt's own doing
     if service.status == "disabled" and not ours and not by_itself and not policy.protect_disabled:

@@ -48,6 +48,16 @@ class WorkState(StrEnum):
     ENDING = "ENDING"
 
 
+class DrillState(StrEnum):
+    """Of a host whose failure is rehearsed (`hanode drill`)."""
+
+    READYING = "READYING"
+    CUTTING = "CUTTING"
+    RECOVERING = "RECOVERING"
+    ENDING = "ENDING"
+    OVER = "OVER"
+
+
 HOST_SENTENCES: Mapping[HostState, str] = {
     HostState.WATCHED: "nothing is wrong; no record is kept",
     HostState.SUSPECT: "the host fell silent; its servers and their states are written down before anything is done",
@@ -80,9 +90,18 @@ WORK_SENTENCES: Mapping[WorkState, str] = {
     WorkState.ENDING: "the work is done; what is under way is finished, and the host is enabled again",
 }
 
+DRILL_SENTENCES: Mapping[DrillState, str] = {
+    DrillState.READYING: "nothing new is placed on it, and it is looked at once more; nothing was switched off yet",
+    DrillState.CUTTING: "its power device was told off; as after any failure it must be silent and read off twice",
+    DrillState.RECOVERING: "it is proven off; its canaries are restarted elsewhere, and it is switched on again and taken back",
+    DrillState.ENDING: "no more is tried; it is switched on if it was off, and enabled as soon as it reports",
+    DrillState.OVER: "everything is as before; whoever asked for the drill takes its canaries away",
+}
+
 _H = HostState
 _I = InstanceState
 _W = WorkState
+_D = DrillState
 
 # Each row: from -> {to: why that is legal}. A state may always be written again with other details.
 HOST_STEPS: Mapping[HostState, Mapping[HostState, str]] = {
@@ -212,6 +231,25 @@ WORK_STEPS: Mapping[WorkState, Mapping[WorkState, str]] = {
     _W.ENDING: {},
 }
 
+DRILL_STEPS: Mapping[DrillState, Mapping[DrillState, str]] = {
+    _D.READYING: {
+        _D.CUTTING: "a fresh and complete look shows its canaries alone, and no brake holds",
+        _D.ENDING: "something else is on it, something speaks against it, or an operator ends it",
+    },
+    _D.CUTTING: {
+        _D.RECOVERING: "it was judged failed and proven off, like any other host",
+        _D.ENDING: "its power device did not switch it off, or an operator ends it",
+    },
+    _D.RECOVERING: {
+        _D.ENDING: "an operator ends it",
+        _D.OVER: "it is back in service",
+    },
+    _D.ENDING: {
+        _D.OVER: "it is as it was before",
+    },
+    _D.OVER: {},
+}
+
 IN_FLIGHT = frozenset({_I.REQUESTED, _I.UNDERWAY})
 """An evacuation may be open in Nova: the source must stay off, the target must not be fenced from under it."""
 
@@ -243,4 +281,11 @@ def step_work(state: WorkState, to: WorkState) -> WorkState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
     if to is not state and to not in WORK_STEPS[state]:
         raise IllegalStep(f"maintenance cannot go from {state} to {to}")
+    return to
+
+
+def step_drill(state: DrillState, to: DrillState) -> DrillState:
+    """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
+    if to is not state and to not in DRILL_STEPS[state]:
+        raise IllegalStep(f"a drill cannot go from {state} to {to}")
     return to

@@ -38,6 +38,8 @@ def begin(draft: Draft, command: Command, record: HostRecovery | None, e: Eviden
         return False, f"it is in maintenance ({former.state}) in another way: first `hanode host maintenance {e.host.name} --end`"
     if record is not None:
         return False, f"it is {record.state}: {record.reason}"
+    if e.host.name in draft.roster.drills:
+        return False, f"a drill of it is not over: `hanode drill {e.host.name} --end`"
     if not draft.may_write(e.host.name):
         return False, "mode observe writes nothing to Nova: disable it yourself with `openstack compute service set --disable`"
     if e.is_quiet or not e.beats:

@@ -124,6 +124,8 @@ class Command:
     instance_id: str = ""
     for_s: float = 0.0  # "pause", "maintenance", "fence-mute": so long
     drain: bool = True  # "maintenance": move its instances away first
+    canaries: tuple[str, ...] = ()  # "drill": the instances that it is about
+    made: bool = False  # "drill": they were made for it
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from hanode.core.facts import Resources
-from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState, WorkState
+from hanode.core.lifecycle import IN_FLIGHT, DrillState, HostState, InstanceState, WorkState
 from hanode.core.model import Call, Result
 
 
@@ -153,6 +153,23 @@ class Maintenance:
 
 
 @dataclass(frozen=True)
+class Drill:
+    """The failure of a host is rehearsed: by whose word, with which canaries, and how far it is."""
+
+    host: str
+    drill: str
+    who: str
+    why: str
+    begun_at: str
+    canaries: tuple[str, ...]  # ids of the only instances that may be on it when its power is cut
+    state: DrillState
+    made: bool = False  # they were made for it, and are deleted by whoever made them
+    reason: str = ""  # why it ended before its end
+    incident: str = ""  # of its recovery
+    stamps: Mapping[str, str] = field(default_factory=dict)  # cut, off, proven, moved, accounted, back, released -> when
+
+
+@dataclass(frozen=True)
 class Mute:
     words: str  # by whom, when, for how long and why
     left_s: float  # how much of that was left when it was last written
@@ -178,6 +195,7 @@ class Roster:
     paused: str = ""  # by whom, when and why an operator wants nobody fenced; "" when nobody does
     paused_s: float = 0.0  # how much of that was left when it was last written
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)  # by host
+    drills: Mapping[str, Drill] = field(default_factory=dict)  # by host; never more than one is under way
     flaps: Mapping[str, Flap] = field(default_factory=dict)  # hosts that were fenced within flap_window_s
 
 

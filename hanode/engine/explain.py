@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hanode.core.decisions import Closed, Verdict
 from hanode.core.lifecycle import HOST_SENTENCES, INSTANCE_SENTENCES
 from hanode.core.records import HostRecovery, InstanceRecovery, Roster
-from hanode.engine.report import MODES, Report, progress, work_sentence
+from hanode.engine.report import MODES, Report, drill_sentence, progress, work_sentence
 
 NOW = "now"
 QUIET = frozenset({str(Verdict.HEALTHY), str(Verdict.EXEMPT)})
@@ -98,6 +98,8 @@ def _of_roster(host: str, roster: Roster) -> Iterator[Line]:
         yield Line(NOW, host, f"its power device is not believed: {roster.quarantined[host]}")
     if host in roster.maintenance:
         yield Line(NOW, host, work_sentence(roster.maintenance[host]))
+    if host in roster.drills:
+        yield Line(NOW, host, drill_sentence(roster.drills[host]))
     if roster.paused:
         yield Line(NOW, host, roster.paused)
 

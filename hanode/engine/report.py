@@ -9,8 +9,8 @@ from enum import IntEnum
 from typing import Any
 
 from hanode.core.decisions import Verdict
-from hanode.core.lifecycle import ENDED, HOST_SENTENCES, LOST, SAFE, WORK_SENTENCES, HostState, InstanceState
-from hanode.core.records import HostRecovery, Maintenance, Records
+from hanode.core.lifecycle import DRILL_SENTENCES, ENDED, HOST_SENTENCES, LOST, SAFE, WORK_SENTENCES, HostState, InstanceState
+from hanode.core.records import Drill, HostRecovery, Maintenance, Records
 from hanode.engine.age import time_of
 from hanode.engine.ledger import Ledger, Standing
 
@@ -70,6 +70,10 @@ class Report:
         return [work for _, work in sorted(self.records.roster.maintenance.items())]
 
     @property
+    def drills(self) -> Sequence[Drill]:
+        return [drill for _, drill in sorted(self.records.roster.drills.items())]
+
+    @property
     def needs_operator(self) -> list[str]:
         waiting = {r.host for r in self.records.hosts.values() if r.state is HostState.NEEDS_OPERATOR}
         return sorted(waiting | set(self.status.get("needs_operator", [])))
@@ -103,7 +107,7 @@ class Report:
             return [self._nobody(), f"Last known: {self._down()}", *self._incidents()]
         return [
             self._armed(), self._down(), self._leader(), *self._held(), *self._devices(),
-            *map(work_sentence, self.maintenance), *self._capacity(), *self._incidents(), *self._type(),
+            *map(work_sentence, self.maintenance), *map(drill_sentence, self.drills), *self._capacity(), *self._incidents(), *self._type(),
         ]
 
     def _until(self) -> str | None:
@@ -195,6 +199,7 @@ class Report:
             "unprotected": sorted(self.unprotected),
             "incidents": [f"{r.incident} {r.state}" for r in records_in_order(self.records)],
             "maintenance": [work_sentence(work) for work in self.maintenance],
+            "drills": [drill_sentence(drill) for drill in self.drills],
             "lost_instances": self.lost,
             "sentences": self.sentences(),
         }
@@ -218,6 +223,11 @@ def work_sentence(work: Maintenance) -> str:
     left = "OVERDUE" if work.is_overdue else f"about {work.left_s / 60:.0f} min left"
     now = f"{work.state}, {WORK_SENTENCES[work.state]}{f' ({work.reason})' if work.reason else ''}"
     return f"{work.host} is worked on by {work.who} ({work.why}), {left}: {now}."
+
+
+def drill_sentence(drill: Drill) -> str:
+    reason = f" ({drill.reason})" if drill.reason else ""
+    return f"{drill.host} is rehearsed by {drill.who} ({drill.why}): {drill.state}, {DRILL_SENTENCES[drill.state]}{reason}."
 
 
 def records_in_order(records: Records) -> list[HostRecovery]:

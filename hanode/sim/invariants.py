@@ -19,7 +19,7 @@ from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.engine.codec import EPOCH, RENEWED
 from hanode.engine.testimony import WITNESS
 from hanode.sim.evidence import Evidence, Tick, Violation
-from hanode.sim.knowledge import acted_on_what_it_knew, latest_record, was_fenced
+from hanode.sim.knowledge import acted_on_what_it_knew, canaries_of, latest_record, was_fenced
 from hanode.sim.node import PortCall
 from hanode.sim.ports import Commit
 from hanode.sim.posts import BLOCKING, HANODE, OPEN, Ledger, by_strangers, posts
@@ -170,9 +170,21 @@ def _living_hosts_shot(evidence: Evidence) -> Iterator[Violation]:
         facts = event.facts
         beats = float(facts["beat_age_s"]) <= 1.5 * interval_s and float(facts["beating_for_s"]) > 3 * interval_s
         lives = facts["powered"] == "on" and facts["answers"] == "True" and beats
-        if lives and not was_fenced(event.subject, event.time_s, evidence.ticks):
+        canaries = canaries_of(event.subject, event.time_s, evidence.ticks)
+        if canaries is not None:
+            yield from _others_shot(event, canaries, evidence.world)
+        elif lives and not was_fenced(event.subject, event.time_s, evidence.ticks):
             yield Violation("S4", event.time_s, f"{event.subject} is told off although it answers and its last heartbeat is"
                                                 f" {facts['beat_age_s']} s old")
+
+
+def _others_shot(event: Event, canaries: Collection[str], world: World) -> Iterator[Violation]:
+    """An operator gave the lives of the canaries to a drill, and of nobody else."""
+    for disk in world.disks.all():
+        ran = any(w.host == event.subject and w.from_s <= event.time_s and (w.to_s is None or w.to_s >= event.time_s) for w in disk.writers)
+        if ran and disk.instance_id not in canaries:
+            name = world.servers.names()[disk.instance_id]
+            yield Violation("S4", event.time_s, f"{event.subject} is told off for a drill while {name} runs on it, which is no canary")
 
 
 def _order_of(call: PortCall, evidence: Evidence) -> Iterator[Violation]:

@@ -36,7 +36,8 @@ def acted_on_what_it_knew(evidence: Evidence) -> Iterator[Violation]:
 
 def _shot_rightly(action: Action, tick: Tick, so_far: Sequence[Tick], evidence: Evidence) -> Iterator[Violation]:
     host, sign = action.host, _sign_of_life(action.host, tick, evidence)
-    if sign and host not in evidence.may_be_fenced_alive and not was_fenced(host, tick.time_s, so_far):
+    spared = host in evidence.may_be_fenced_alive or canaries_of(host, tick.time_s, so_far) is not None
+    if sign and not spared and not was_fenced(host, tick.time_s, so_far):
         yield Violation("S4", tick.time_s, f"{tick.node} decides to tell {host} off although {sign}")
     troubled = sorted(_troubled(tick, so_far))
     protected = sum(1 for judgement in tick.decisions.verdicts.values() if judgement.verdict is not Verdict.EXEMPT)
@@ -105,6 +106,18 @@ def spared_sick_storage(evidence: Evidence) -> Iterator[Violation]:
             if world.hosts[action.host].domain.name in sick and (by_silence or action.kind is ActionKind.EVACUATE):
                 whom = action.name or action.host
                 yield Violation("S4", tick.time_s, f"{tick.node} decides to {action.kind} {whom}, whose store is sick")
+
+
+def canaries_of(host: str, time_s: float, ticks: Sequence[Tick]) -> frozenset[str] | None:
+    """The instances of the host that an operator gave for a drill which goes on at that moment; None while there is none."""
+    found: frozenset[str] | None = None
+    for tick in ticks:
+        if tick.time_s > time_s:
+            break
+        for answer in tick.decisions.answers:
+            if answer.accepted and answer.command.host == host and answer.command.verb in {"drill", "end-drill"}:
+                found = frozenset(answer.command.canaries) if answer.command.verb == "drill" else None
+    return found
 
 
 # --------------------------------------------------------------------------- records as they were

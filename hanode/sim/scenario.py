@@ -204,6 +204,9 @@ def _record(records: Records, name: str) -> str:
         return f"{record.state}: {record.reason}"
     if work is not None:
         return f"maintenance {work.state}{f' ({work.reason})' if work.reason else ''}"
+    if name in roster.drills:
+        drill = roster.drills[name]
+        return f"drill {drill.state}{f' ({drill.reason})' if drill.reason else ''}"
     return f"held ({roster.held[name]})" if name in roster.held else "no record"
 
 

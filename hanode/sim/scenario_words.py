@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from hanode.engine import codec
 from hanode.errors import Ambiguous, ConfigError
@@ -237,8 +238,12 @@ def _live_migration_ends(stage: Stage, server: str, status: str) -> None:
     row.task_state = None
 
 
-def _operator(stage: Stage, verb: str, host: str, why: str, server: str = "", no_drain: bool = False, **options: float) -> None:
-    more = {"instance_id": stage.server_id(server)} if server else {}
+def _operator(
+    stage: Stage, verb: str, host: str, why: str, server: str = "", canaries: str = "", no_drain: bool = False, **options: float,
+) -> None:
+    more: dict[str, Any] = {"instance_id": stage.server_id(server)} if server else {}
+    if canaries:
+        more["canaries"] = tuple(map(stage.server_id, canaries.split(",")))
     stage.simulation.command(verb, host, why, for_s=options.get("for", 0.0), drain=not no_drain, **more)
 
 
@@ -368,7 +373,7 @@ EVENTS: Mapping[str, Word] = {
     "admin-forces-down": Word("HOST", _asks("admin", _service("set_forced_down", True))),
     "mend-all": Word("", _mend_all),
     "tend": Word("every=SECONDS", lambda stage, every=60.0: mending.tend_for_ever(stage.simulation, every)),
-    "operator": Word("VERB HOST TEXT server=SERVER for=SECONDS [no-drain]", _operator),
+    "operator": Word("VERB HOST TEXT server=SERVER canaries=TEXT for=SECONDS [no-drain]", _operator),
     "operator-pauses": Word("TEXT for=SECONDS", _operator_pauses),
     "operator-resumes": Word("TEXT", lambda stage, why: stage.simulation.command("resume", "", why)),
     # daemons

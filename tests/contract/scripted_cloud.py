@@ -73,7 +73,7 @@ class ScriptedCloud:
             def do_GET(self) -> None:
                 cloud._serve(self)
 
-            do_POST = do_PUT = do_GET
+            do_POST = do_PUT = do_DELETE = do_GET
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True

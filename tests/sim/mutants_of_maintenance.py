@@ -1,4 +1,4 @@
-"""What if planned work harmed somebody? Mutants of draining."""
+"""What if planned work harmed somebody? Mutants of draining and of drills."""
 
 from __future__ import annotations
 
@@ -27,4 +27,11 @@ def does_not_wait_for_a_host_that_may_be_switched_off() -> Iterator[None]:
 def migrates_away_from_a_host_that_may_be_dead() -> Iterator[None]:
     """Asks Nova to migrate whatever the heartbeats of the source, and other failed hosts, tell."""
     with changed("core.drain._why_not", always("")):
+        yield
+
+
+@caught("S4", "drill-not-alone")
+def cuts_the_power_for_a_drill_without_looking_who_is_there() -> Iterator[None]:
+    """Believes the operator that nothing but canaries is on the host."""
+    with changed("core.drill._look", always("")):
         yield

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hanode.core.lifecycle import HostState, InstanceState, WorkState
+from hanode.core.lifecycle import DrillState, HostState, InstanceState, WorkState
 from hanode.core.records import HostRecovery
 from hanode.sim.evidence import Tick, Violation
 from hanode.sim.scenario import run
@@ -20,6 +20,7 @@ STORIES = tuple(sorted(path.name for path in ROOT.iterdir() if (path / "scenario
 HostStep = tuple[HostState, HostState]
 InstanceStep = tuple[InstanceState, InstanceState]
 WorkStep = tuple[WorkState, WorkState]
+DrillStep = tuple[DrillState, DrillState]
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Played:
     host_steps: frozenset[HostStep]
     instance_steps: frozenset[InstanceStep]
     work_steps: frozenset[WorkStep]
+    drill_steps: frozenset[DrillStep]
 
 
 shared: Path | None = None
@@ -53,7 +55,7 @@ def _play(name: str) -> Played:
     result = run(ROOT / name)
     ticks = result.simulation.story.ticks
     return Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)),
-                  frozenset(_work_steps(ticks)))
+                  frozenset(_work_steps(ticks)), frozenset(_drill_steps(ticks)))
 
 
 def _written(tick: Tick) -> Iterator[HostRecovery]:
@@ -94,3 +96,12 @@ def _work_steps(ticks: Sequence[Tick]) -> Iterator[WorkStep]:
             if work.work in now:
                 yield now[work.work], work.state
             now[work.work] = work.state
+
+
+def _drill_steps(ticks: Sequence[Tick]) -> Iterator[DrillStep]:
+    now: dict[str, DrillState] = {}
+    for tick in ticks:
+        for drill in tick.decisions.roster.drills.values() if tick.decisions.roster else ():
+            if drill.drill in now:
+                yield now[drill.drill], drill.state
+            now[drill.drill] = drill.state

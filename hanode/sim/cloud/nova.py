@@ -46,6 +46,8 @@ class NovaApi:
             Route("GET", "/v2.1/os-aggregates", self._aggregates),
             Route("GET", "/v2.1/os-server-groups", self._server_groups),
             Route("GET", "/v2.1/servers/detail", self._servers),
+            Route("POST", "/v2.1/servers", self._create),
+            Route("DELETE", "/v2.1/servers/([^/]+)", self._delete),
             Route("GET", "/v2.1/servers/([^/]+)", self._server),
             Route("GET", "/v2.1/servers/([^/]+)/os-instance-actions", self._instance_actions),
             Route("POST", "/v2.1/servers/([^/]+)/action", self._act),
@@ -141,6 +143,25 @@ class NovaApi:
         elif "status" in change:
             self._ask(lambda world: world.nova.enable(service_id))
         return Response(200, {"service": {"id": service_id, **change}})
+
+    def _create(self, request: Request) -> Response:
+        """On a named host, without a network, as a drill makes its canaries."""
+        require(request, 74)
+        given = request.body.get("server") if isinstance(request.body, dict) else None
+        needed = {"name", "flavorRef", "imageRef", "networks", "metadata", "host"}
+        if not isinstance(given, dict) or set(given) != needed or given["networks"] != "none":
+            raise bad_request(f"The embedded cloud does not model POST /servers with {given}")
+
+        def create(world: World) -> str:
+            world.moves.create(given["name"], given["host"])
+            server = world.servers.named(given["name"])
+            server.metadata |= given["metadata"]
+            return server.instance_id
+
+        return Response(202, {"server": {"id": self._ask(create)}})
+
+    def _delete(self, _: Request, instance_id: str) -> Response:
+        return self._accept(lambda world: world.nova.delete(instance_id), 204)
 
     def _act(self, request: Request, instance_id: str) -> Response:
         verbs: Mapping[str, Callable[[str, Any, int], Response]] = {
