@@ -8,16 +8,18 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hanode.cli.base import open_desk
 from hanode.core.lifecycle import ENDED
-from hanode.core.records import HostRecovery
+from hanode.core.records import HostRecovery, Roster
 from hanode.errors import HanodeError
 from hanode.sim.stage import Process, scrubbed
 
-from .stack.layout import IPMI_CIPHER, IPMI_USER, REGION, SECRET, Lab
+from .stack import client
+from .stack.layout import HANODE, IPMI_CIPHER, IPMI_USER, REGION, REPOSITORY, SECRET, Lab
 
 Seen = TypeVar("Seen")
 LIMIT_S = 180.0
@@ -29,9 +31,9 @@ host_id = {name}
 cluster_id = {cluster_id}
 [keystone]
 auth_url = {auth_url}
-username = admin
+username = {user}
 password = {secret}
-project_name = admin
+project_name = service
 region_name = {region}
 interface = public
 timeout_s = 10
@@ -66,8 +68,26 @@ max_per_target = {per_target}
 [protection]
 hypervisor_kinds = fake
 {protection}
+[drill]
+flavor = {flavor}
+image = {image}
+clouds_file = {clouds_file}
+cloud = hanode-lab
+check_command = {look} {{when}} {{server}}
 [web]
 port = 0
+"""
+
+LOOK = """\
+#!{python}
+import pathlib, sys
+when, server = sys.argv[1:]
+disks = list(pathlib.Path("{domains}").glob(f"*/{{server}}/disk"))
+assert len(disks) == 1, disks
+kept, now = pathlib.Path("{directory}", server), disks[0].read_bytes()
+if when == "before":
+    kept.write_bytes(now)
+assert len(kept.read_bytes()) > 0 and now.startswith(kept.read_bytes()), "the disk is another"
 """
 
 
@@ -80,19 +100,36 @@ def until(what: str, look: Callable[[], Seen], good: Callable[[Seen], bool], tim
     return seen
 
 
+@cache
+def canary(lab: Lab) -> Mapping[str, str]:
+    """What drills make their canaries of."""
+    cloud = client.connect(lab)
+    flavor = next(flavor.id for flavor in cloud.compute.flavors() if flavor.name == "tiny")
+    return {"flavor": flavor, "image": next(image.id for image in cloud.image.images())}
+
+
 class Cluster:
     """Three daemons with a journal of their own; `d1`, `d2`, `d3`."""
 
     def __init__(
-        self, lab: Lab, directory: Path, protection: str = "", fence_after_s: float = 10.0, at_once: int = 16, per_target: int = 6
+        self,
+        lab: Lab,
+        directory: Path,
+        protection: str = "",
+        fence_after_s: float = 10.0,
+        at_once: int = 16,
+        per_target: int = 6,
+        outlets: bool = False,
     ) -> None:
+        """`outlets`: each host has an outlet as its second fencing level."""
         self._lab = lab
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self._write_fencing()
+        self._write_fencing(outlets)
         values = {
             "cluster_id": f"lab-{uuid.uuid4().hex[:8]}",
             "auth_url": lab.auth_url,
+            "user": HANODE,
             "secret": SECRET,
             "region": REGION,
             "etcd": ",".join(endpoint.removeprefix("http://") for endpoint in lab.etcd_endpoints),
@@ -101,7 +138,13 @@ class Cluster:
             "protection": protection,
             "at_once": at_once,
             "per_target": per_target,
+            "clouds_file": lab.path("clouds.yaml"),
+            "look": directory / "look.py",
+            **canary(lab),
         }
+        look = directory / "look.py"
+        look.write_text(LOOK.format(python=sys.executable, domains=lab.path("domains"), directory=directory))
+        look.chmod(0o700)
         self.daemons: dict[str, Process] = {}
         for name in ("d1", "d2", "d3"):
             conf = directory / f"{name}.conf"
@@ -109,23 +152,25 @@ class Cluster:
             conf.write_text(CONF.format(name=name, **values))
             self.daemons[name] = Process(name, [sys.executable, "-m", "hanode", "run", "--config-file", str(conf)], directory)
 
-    def _write_fencing(self) -> None:
-        lines = ["hosts:"]
+    def _write_fencing(self, outlets: bool) -> None:
+        hosts: dict[str, object] = {}
         for host in self._lab.hosts:
-            lines += [
-                f"  {host.name}:",
-                "    driver: ipmi",
-                f"    address: {host.bmc_address}",
-                f"    port: {host.bmc_port}",
-                f"    username: {IPMI_USER}",
-                f"    password: {SECRET}",
-                f"    cipher: {IPMI_CIPHER}",
-                "    privilege: ADMINISTRATOR",
-                "    timeout_s: 3",
-            ]
+            bmc = {
+                "driver": "ipmi",
+                "address": host.bmc_address,
+                "port": host.bmc_port,
+                "username": IPMI_USER,
+                "password": SECRET,
+                "cipher": IPMI_CIPHER,
+                "privilege": "ADMINISTRATOR",
+                "timeout_s": 3,
+            }
+            program = ["/usr/bin/env", "-C", str(REPOSITORY), f"HANODE_LAB_DIR={self._lab.directory}", sys.executable]
+            outlet = {"driver": "command", "outlet": True, "command": [*program, "-m", "tests.lab.stack.pdu", host.name, "{action}"]}
+            hosts[host.name] = {"levels": [bmc, outlet]} if outlets else bmc
         file = self.directory / "fencing.yaml"
         file.touch(mode=0o600)
-        file.write_text("\n".join(lines) + "\n")
+        file.write_text(json.dumps({"hosts": hosts}))  # which is YAML as well
 
     # ------------------------------------------------------------------ life
 
@@ -193,10 +238,17 @@ class Cluster:
         assert found is not None
         return found
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def roster(self) -> Roster:
+        """What the leader keeps beside incidents."""
+        try:
+            return open_desk([self.conf]).ledger.load().records.roster
+        except HanodeError:
+            return Roster()
+
+    def command(self, *words: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """`hanode WORDS`, as an operator types it."""
         arguments = [sys.executable, "-m", "hanode", *words, "--config-file", self.conf]
-        return subprocess.run(arguments, capture_output=True, text=True, env=scrubbed(), timeout=60, check=False)
+        return subprocess.run(arguments, capture_output=True, text=True, env=scrubbed(), timeout=timeout_s, check=False)
 
     def told(self) -> str:
         """The ends of the daemons' logs, for a test that failed."""

@@ -46,6 +46,8 @@ def mend(lab: Lab, cloud: Connection) -> None:
     for host in lab.hosts:
         until(f"{host.name} taken back", lambda name=host.name: take_back(cloud, name), bool)  # type: ignore[misc]
     client.delete_all(cloud)
+    client.delete_groups(cloud)
+    client.delete_aggregates(cloud)
     client.hosts_up(cloud, [host.name for host in lab.hosts])
 
 

@@ -26,6 +26,7 @@ MICROVERSION = "2.94"
 # With this one, and only up to it, Nova refuses to evacuate when the disk is not where it was said to be.
 SHARED_MICROVERSION = "2.13"
 TIMEOUT_S = 300.0
+TEST = "test-"
 
 # What leads a new server into a state, as actions of the API.
 WAYS: dict[str, list[Json]] = {
@@ -43,13 +44,13 @@ class TookTooLong(AssertionError):
     """A condition did not come true in time; the message says which, and what was seen last."""
 
 
-def connect(lab: Lab | None = None) -> Connection:
+def connect(lab: Lab | None = None, user: str = "admin", project: str = "admin") -> Connection:
     lab = lab or Lab.from_environment()
     return openstack.connect(
         auth_url=lab.auth_url,
-        username="admin",
+        username=user,
         password=SECRET,
-        project_name="admin",
+        project_name=project,
         user_domain_id="default",
         project_domain_id="default",
         region_name=REGION,
@@ -133,8 +134,16 @@ def summary(cloud: Connection) -> Counter[tuple[str, str]]:
     return Counter((str(s["OS-EXT-SRV-ATTR:host"]), s["status"]) for s in servers(cloud))
 
 
-def boot(cloud: Connection, count: int, host: str | None = None, flavor: str = "tiny", name: str = "vm") -> list[str]:
-    """Boot that many servers, on that host or anywhere, wait until they are ACTIVE; their ids."""
+def boot(
+    cloud: Connection,
+    count: int,
+    host: str | None = None,
+    flavor: str = "tiny",
+    name: str = "vm",
+    zone: str = "",
+    group: str = "",
+) -> list[str]:
+    """Boot that many servers, on that host or anywhere, wait until they are ACTIVE; their ids. `group`: id of a server group."""
     flavors = {f["name"]: f["id"] for f in get(cloud, "/flavors")["flavors"]}
     image = next(image.id for image in cloud.image.images())
     body: Json = {
@@ -146,10 +155,12 @@ def boot(cloud: Connection, count: int, host: str | None = None, flavor: str = "
         "max_count": count,
         "return_reservation_id": True,
         **({"host": host} if host else {}),
+        **({"availability_zone": zone} if zone else {}),
     }
+    hints = {"os:scheduler_hints": {"group": group}} if group else {}
 
     def booted() -> list[Json]:
-        done = _boot_once(cloud, body)
+        done = _boot_once(cloud, {"server": body, **hints})
         if any(s["status"] == "ERROR" for s in done):
             delete_all_of(cloud, done)
         return done
@@ -162,7 +173,7 @@ def boot(cloud: Connection, count: int, host: str | None = None, flavor: str = "
 
 
 def _boot_once(cloud: Connection, body: Json) -> list[Json]:
-    response = cloud.compute.post("/servers", json={"server": body}, microversion=MICROVERSION)
+    response = cloud.compute.post("/servers", json=body, microversion=MICROVERSION)
     response.raise_for_status()
     reservation = response.json()["reservation_id"]
 
@@ -220,6 +231,38 @@ def delete_all(cloud: Connection, timeout_s: float = TIMEOUT_S) -> None:
         return len(rest)
 
     until("no servers", delete_rest, lambda count: count == 0, timeout_s)
+
+
+# What binds servers and hosts.
+
+
+def create_group(cloud: Connection, name: str, policy: str) -> str:
+    """A server group; its id. `delete_groups` removes all."""
+    response = cloud.compute.post("/os-server-groups", json={"server_group": {"name": name, "policy": policy}}, microversion=MICROVERSION)
+    response.raise_for_status()
+    return str(response.json()["server_group"]["id"])
+
+
+def delete_groups(cloud: Connection) -> None:
+    for group in get(cloud, "/os-server-groups?all_projects=true")["server_groups"]:
+        cloud.compute.delete(f"/os-server-groups/{group['id']}")
+
+
+def create_aggregate(cloud: Connection, name: str, hosts: Iterable[str], **metadata: str) -> None:
+    """`availability_zone` among the metadata makes it a zone, which Nova refuses while servers are on its hosts."""
+    aggregate = cloud.compute.create_aggregate(name=f"{TEST}{name}")
+    cloud.compute.set_aggregate_metadata(aggregate, metadata)
+    for host in hosts:
+        cloud.compute.add_host_to_aggregate(aggregate, host)
+
+
+def delete_aggregates(cloud: Connection) -> None:
+    """Those that a test made."""
+    for aggregate in cloud.compute.aggregates():
+        if aggregate.name.startswith(TEST):
+            for host in aggregate.hosts or ():
+                cloud.compute.remove_host_from_aggregate(aggregate, host)
+            cloud.compute.delete_aggregate(aggregate)
 
 
 # Evacuation.

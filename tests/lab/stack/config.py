@@ -57,6 +57,8 @@ log_file = {lab.log("placement-app")}
 connection = {lab.database_url("placement")}
 [api]
 auth_strategy = keystone
+[oslo_policy]
+policy_dirs = {lab.path("etc", "placement", "policy.d")}
 {authtoken(lab, "placement")}"""
 
 
@@ -118,6 +120,8 @@ server_group_members = -1
 injected_files = -1
 [image_cache]
 manager_interval = -1
+[oslo_policy]
+policy_dirs = {lab.path("etc", "nova", "policy.d")}
 [vnc]
 enabled = false
 [wsgi]

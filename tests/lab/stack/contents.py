@@ -11,7 +11,7 @@ import openstack
 from openstack.connection import Connection
 
 from .client import connect, hosts_up
-from .layout import REGION, SECRET, Lab
+from .layout import HANODE, REGION, SECRET, Lab
 
 ENDPOINTS = {
     "placement": ("placement", ""),
@@ -39,6 +39,8 @@ def create_accounts(lab: Lab, cloud: Connection) -> None:
         user = cloud.identity.create_user(name=name, password=SECRET, domain_id="default")
         for role in ("admin", "service"):
             cloud.identity.assign_project_role_to_user(project, user, roles[role])
+    watcher = cloud.identity.create_user(name=HANODE, password=SECRET, domain_id="default")
+    cloud.identity.assign_project_role_to_user(project, watcher, cloud.identity.create_role(name=HANODE))
     for kind, (name, path) in ENDPOINTS.items():
         service = cloud.identity.create_service(name=name, type=kind)
         url = lab.url(name, path)

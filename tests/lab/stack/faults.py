@@ -46,6 +46,16 @@ def thaw_host(lab: Lab, host: str) -> None:
     kill_all(power.members(lab.host(host)), signal.SIGCONT)
 
 
+# The network of a host.
+
+
+def cut_off(lab: Lab, host: str, cut: bool = True) -> None:
+    """It is heard of no more: nova-compute and what answers for it hang. Guests live on, and its BMC tells so. cut=False: mended."""
+    leader = json.loads(lab.host(host).group_file.read_text())["pid"]
+    for pid in filter(None, (leader, compute_pid(lab, host))):
+        os.kill(pid, signal.SIGSTOP if cut else signal.SIGCONT)
+
+
 # What runs on a host.
 
 

@@ -21,6 +21,8 @@ DEFAULT_BASE_PORT = 18000
 SECRET = "lab"
 REGION = "lab"
 IPMI_USER = "admin"
+# Name of the user as whom hanode watches the lab, and of its only role: it may do what hanode does, and nothing else.
+HANODE = "hanode"
 IPMI_CIPHER = 3
 
 # Offsets from the base port. Those of the etcd members and of the BMCs are followed by their number.

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from . import bootstrap, config, machine, power, services
 from .layout import ETCD_MEMBERS, REPOSITORY, Lab
+from .policies import write_policies
 from .processes import Processes, StartFailed, kill_all, marked, wait_for
 from .report import write_reports
 
@@ -63,6 +64,7 @@ def bring_up(lab: Lab) -> None:
         machine.build_guest(lab)
     with step("database, broker, etcd"):
         config.write_all(lab)
+        write_policies(lab)
         etcd = [f"etcd{n}" for n in range(1, ETCD_MEMBERS + 1)]
         catalogue = services.catalogue(lab)
         lab.path("rabbit").mkdir(exist_ok=True)
