@@ -74,6 +74,12 @@ def policy_of_placement(role: str) -> Iterator[str]:
         yield f'"{rule}": "role:admin or role:service or role:{role}"'
 
 
+def policy_of_glance(role: str) -> Iterator[str]:
+    """Its rule only lets in; which images are shown is a matter of their own visibility. Who has none of these roles was never let in."""
+    for rule in sorted(rules_of("glance")):
+        yield f'"{rule}": "role:admin or role:member or role:reader or role:{role}"'
+
+
 def policy_of_nova(role: str, sample: str) -> Iterator[str]:
     """Nova shows other projects' servers to nobody who is not its administrator (the database layer asks for `is_admin`, before any
     rule), so the role is made one, and is then forbidden everything that is not in the list. `sample`: all rules of this release."""

@@ -96,11 +96,12 @@ class ConfigPolicy(Act):
     """
 
     example = ("  oslopolicy-sample-generator --namespace nova | hanode config policy nova --role hanode > /etc/nova/policy.d/hanode.yaml\n"
-               "  hanode config policy placement --role hanode > /etc/placement/policy.d/hanode.yaml")
+               "  hanode config policy placement --role hanode > /etc/placement/policy.d/hanode.yaml\n"
+               "  hanode config policy glance --role hanode > /etc/glance/policy.d/hanode.yaml")
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument("service", choices=("nova", "placement"), help="whose rules")
+        parser.add_argument("service", choices=("nova", "placement", "glance"), help="whose rules")
         parser.add_argument("--role", metavar="ROLE", type=_role, default="hanode", help="the role of hanode's user (default hanode)")
         return parser
 
@@ -108,7 +109,8 @@ class ConfigPolicy(Act):
         from hanode.adapters import rights
 
         role, service = parsed_args.role, parsed_args.service
-        lines = rights.policy_of_placement(role) if service == "placement" else rights.policy_of_nova(role, self.app.stdin.read())
+        simple = {"placement": rights.policy_of_placement, "glance": rights.policy_of_glance}
+        lines = simple[service](role) if service in simple else rights.policy_of_nova(role, self.app.stdin.read())
         print("\n".join(lines), file=self.app.stdout)
         return OK
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from hanode.core.decisions import HoldKind, Level, Verdict
 from hanode.core.draft import Draft, verdict_of
-from hanode.core.facts import Power
+from hanode.core.facts import Power, Unknown
 from hanode.core.fence import read_table
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import DRILL_SENTENCES, ENDED, SAFE, DrillState, HostState, InstanceState, step_drill
-from hanode.core.model import Action, ActionKind, Command, Result
+from hanode.core.model import Action, ActionKind, Command, Result, WantKind
 from hanode.core.policy import MARKER
 from hanode.core.records import Drill, HostRecovery
 
@@ -98,7 +98,7 @@ def _readying(draft: Draft, drill: Drill, e: Evidence) -> None:
     if seen:
         _give_up(draft, drill, seen)
     elif draft.waited(f"readying/{drill.drill}", draft.policy.boot_s):
-        _give_up(draft, drill, f"Nova did not show it disabled and its canaries complete within {draft.policy.boot_s:.0f} s")
+        _give_up(draft, drill, f"a complete look at it did not come about within {draft.policy.boot_s:.0f} s{_unread(draft, drill)}")
     elif seen == "" and hold is None:
         drill = _step(draft, _stamp(draft, drill, "cut"), DrillState.CUTTING)
         draft.note(Level.WARNING, "drill", drill.host, f"its power is cut for a drill by {drill.who}: {drill.why}", drill.drill)
@@ -133,6 +133,13 @@ def _look(draft: Draft, drill: Drill, e: Evidence) -> str | None:
             why = table[canary].reason if canary in table else "it is not ours"
             return f"the canary {servers[canary].name} would not be restarted: {why}"
     return ""
+
+
+def _unread(draft: Draft, drill: Drill) -> str:
+    """What keeps the look from being complete: the same would keep an evacuation waiting."""
+    keys = ((WantKind.SERVERS, drill.host), (WantKind.MIGRATIONS, drill.host), (WantKind.SKIP_IMAGES, ""))
+    found = [reading.value.reason for key in keys if (reading := draft.snapshot.readings.get(key)) and isinstance(reading.value, Unknown)]
+    return f": {found[0]}" if found else ""
 
 
 # --------------------------------------------------------------------------- from the off on

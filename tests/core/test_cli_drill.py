@@ -37,5 +37,6 @@ def test_status_says_whose_failure_is_rehearsed_and_how_far_it_is(hanode: Termin
 
 def test_each_phase_is_timed_from_the_end_of_the_one_before() -> None:
     """And one that was not reached is not told."""
-    stamps = {"cut": "2030-01-01T00:00:00Z", "off": "2030-01-01T00:00:01Z", "proven": "2030-01-01T00:00:06Z", "moved": "2030-01-01T00:00:16Z"}
+    at = {"cut": 0, "off": 1, "proven": 6, "moved": 16}
+    stamps = {what: f"2030-01-01T00:00:{second:02}Z" for what, second in at.items()}
     assert [(name, seconds) for name, seconds, _ in phases(stamps)] == [("off", 1.0), ("proof", 5.0), ("evacuate", 10.0)]

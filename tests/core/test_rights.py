@@ -16,7 +16,7 @@ from hanode.adapters import rights
 from hanode.adapters.keystone import Credentials
 from hanode.adapters.openstack import OpenStackCloud
 from hanode.adapters.rest import Rest
-from hanode.adapters.rights import RIGHTS, policy_of_nova, policy_of_placement
+from hanode.adapters.rights import RIGHTS, policy_of_glance, policy_of_nova, policy_of_placement
 from hanode.cli.main import main
 from hanode.core.model import Call
 from hanode.errors import HanodeError, Refused
@@ -105,6 +105,7 @@ def test_the_role_may_do_what_is_listed_and_nothing_else() -> None:
         '"os_compute_api:servers:delete": "(rule:project_member_or_admin) and not role:hanode"',
     ]
     assert '"placement:allocations:update": "role:admin or role:service or role:r2"' in list(policy_of_placement("r2"))
+    assert list(policy_of_glance("r2")) == ['"get_images": "role:admin or role:member or role:reader or role:r2"']
 
 
 @pytest.mark.parametrize("sample", ["", "x: y", SAMPLE.replace("context_is_admin", "x"), SAMPLE.replace("os-evacuate", "gone")])

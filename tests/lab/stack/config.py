@@ -78,6 +78,8 @@ filesystem_store_datadir = {lab.path("glance", "images")}
 filesystem_store_datadir = {lab.path("glance", "staging")}
 [os_glance_tasks_store]
 filesystem_store_datadir = {lab.path("glance", "tasks")}
+[oslo_policy]
+policy_dirs = {lab.path("etc", "glance", "policy.d")}
 [paste_deploy]
 flavor = keystone
 config_file = {lab.path("etc", "glance", "glance-api-paste.ini")}
