@@ -21,6 +21,7 @@ from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, 
 from hanode.core.handover import hand_over
 from hanode.core.home import back_from_suspicion, releasing
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, is_set_aside, judge
+from hanode.core.keep import keep_circumstances
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
 from hanode.core.maintenance import maintain
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
@@ -206,6 +207,7 @@ def _recover(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
         elif record.state is HostState.RELEASING:
             releasing(draft, record, e)
     post_all(draft, evidence)
+    keep_circumstances(draft, evidence)
 
 
 def _suspected(draft: Draft, record: HostRecovery, e: Evidence) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from hanode.core.circumstances import Circumstances
 from hanode.core.facts import Resources
 from hanode.core.lifecycle import IN_FLIGHT, DrillState, HostState, InstanceState, WorkState
 from hanode.core.model import Call, Result
@@ -87,6 +88,7 @@ class HostRecovery:
     fenced_at: str = ""
     ended_at: str = ""  # when history took it
     service_id: str = ""  # of its nova-compute when it fell silent; another one is another host under its name
+    circumstances: Circumstances | None = None  # for playing it again; None: its fencing has not begun, or an older version wrote it
 
     @property
     def fence_attempt(self) -> int:

@@ -17,8 +17,10 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 
 from cattrs import BaseConverter, BaseValidationError, Converter, transform_error
 
+from hanode.core.circumstances import Circumstances
 from hanode.core.decisions import Closed
 from hanode.core.records import HostRecovery, InstanceRecovery
+from hanode.engine.squeeze import squeezed, unsqueezed
 from hanode.errors import HanodeError
 from hanode.ports import Entry
 
@@ -88,11 +90,17 @@ class _Kept:
     record: HostRecovery
     parts: int = 0
     outcome: str = ""
+    circumstances: bool = False  # they are in a key of their own, which is seldom written
 
 
 @dataclass(frozen=True)
 class _Part:
     instances: Mapping[str, InstanceRecovery] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Squeezed:
+    text: str
 
 
 # --------------------------------------------------------------------------- text
@@ -217,9 +225,35 @@ def history_in(entries: Sequence[Entry]) -> tuple[Closed, ...]:
 def _texts(home: str, name: str, record: HostRecovery, outcome: str) -> Mapping[str, str]:
     table = sorted(record.instances.items())
     first, *rest = [dict(islice(table, at, at + TABLE_LIMIT)) for at in range(0, max(1, len(table)), TABLE_LIMIT)]
-    main = _Kept(replace(record, instances=first), len(rest), outcome)
+    main = _Kept(replace(record, instances=first, circumstances=None), len(rest), outcome, record.circumstances is not None)
     parts = {f"{home}-part/{name}/{number}": to_text(_Part(part)) for number, part in enumerate(rest, 1)}
+    if record.circumstances is not None:
+        parts[_circumstances_key(home, name)] = _circumstances_text(record.circumstances)
     return {f"{home}/{name}": to_text(main), **parts}
+
+
+def _circumstances_key(home: str, name: str) -> str:
+    return f"{home}-part/{name}/circumstances"
+
+
+@lru_cache(maxsize=128)  # compared by identity: the same text is not made anew for each step of each instance
+def _circumstances_text(circumstances: Circumstances) -> str:
+    return to_text(_Squeezed(squeezed(to_text(circumstances))))
+
+
+def _circumstances_in(main: Entry, name: str, home: str, by_key: Mapping[str, Entry]) -> Circumstances:
+    key = _circumstances_key(home, name)
+    if key not in by_key:
+        raise corrupt(main.key, f"its part {key} is missing")
+    return _unsqueezed(key, by_key[key].value)
+
+
+@lru_cache(maxsize=128)
+def _unsqueezed(key: str, text: str) -> Circumstances:
+    try:
+        return from_text(Circumstances, key, unsqueezed(from_text(_Squeezed, key, text).text))
+    except ValueError as error:
+        raise corrupt(key, str(error)) from error
 
 
 def _whole(home: str, entries: Sequence[Entry]) -> list[_Kept]:
@@ -230,9 +264,11 @@ def _whole(home: str, entries: Sequence[Entry]) -> list[_Kept]:
 
 def _joined(home: str, main: Entry, by_key: Mapping[str, Entry]) -> _Kept:
     kept = from_entry(_Kept, main)
+    name = main.key.removeprefix(f"{home}/")
+    if kept.circumstances:
+        kept = replace(kept, record=replace(kept.record, circumstances=_circumstances_in(main, name, home, by_key)))
     if not kept.parts:
         return kept
-    name = main.key.removeprefix(f"{home}/")
     table = dict(kept.record.instances)
     for number in range(1, kept.parts + 1):
         key = f"{home}-part/{name}/{number}"

@@ -6,14 +6,12 @@ person can read with `etcdctl get`.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
 from hanode.engine.codec import SCHEMA, corrupt, fields_of, to_text
+from hanode.engine.squeeze import squeezed, unsqueezed
 from hanode.ports import Entry
 
 PLAIN_LIMIT = 100_000
@@ -26,8 +24,7 @@ def status_text(status: Mapping[str, Any]) -> str:
     text = to_text(dict(status))
     if len(text) <= PLAIN_LIMIT:
         return text
-    squeezed = zlib.compress(text.encode(), level=1)
-    return json.dumps({"schema": SCHEMA, PACKED: base64.b64encode(squeezed).decode("ascii")})
+    return json.dumps({"schema": SCHEMA, PACKED: squeezed(text)})
 
 
 def status_in(entry: Entry) -> Mapping[str, Any]:
@@ -36,7 +33,7 @@ def status_in(entry: Entry) -> Mapping[str, Any]:
     if PACKED not in fields:
         return fields
     try:
-        text = zlib.decompress(base64.b64decode(fields[PACKED], validate=True)).decode()
-    except (TypeError, ValueError, binascii.Error, zlib.error) as error:
+        text = unsqueezed(fields[PACKED])
+    except ValueError as error:
         raise corrupt(entry.key, str(error)) from error
     return fields_of(entry.key, text)
