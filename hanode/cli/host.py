@@ -40,6 +40,8 @@ class HostList(Table):
 class HostShow(Card):
     """Show one host: verdict, its incident if it has one, and every signal of it: who saw it, how old it is, what it counted for.
 
+    waits_for: why a host that came back is not taken back yet.
+
     Ages are as of updated_at. A host that is well has no signals: nobody looks closer than at its heartbeat.
     """
 
@@ -55,7 +57,8 @@ class HostShow(Card):
         known = known_host(report, parsed_args.host)
         exempt = report.status.get("exempt", {}).get(parsed_args.host, "")
         fields = {"host": parsed_args.host, **{column: known.get(column, "") for column in COLUMNS[1:]},
-                  "exempt": exempt, "fencing": _fencing(report, parsed_args.host), "evidence": Pairs(dict(known.get("evidence", {}))),
+                  "waits_for": known.get("waits_for", ""), "exempt": exempt, "fencing": _fencing(report, parsed_args.host),
+                  "evidence": Pairs(dict(known.get("evidence", {}))),
                   "signals": Signals(known.get("signals", [])),
                   "updated_at": report.status.get("updated_at")}
         return tuple(fields), tuple(fields.values())

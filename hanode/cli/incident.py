@@ -79,7 +79,8 @@ class IncidentShow(Card):
         fields = {
             "incident": record.incident, "host": record.host,
             "state": f"ended: {outcome}" if closed else f"{record.state}: {HOST_SENTENCES[record.state]}",
-            "reason": record.reason, "cause": record.cause, "opened_at": record.opened_at, "fenced_at": record.fenced_at,
+            "reason": record.reason, "waits_for": "" if closed else _waits_for(desk, record), "cause": record.cause,
+            "opened_at": record.opened_at, "fenced_at": record.fenced_at,
             "ended_at": record.ended_at, "proof": f"{record.proof.kind}: {record.proof.text}" if record.proof else "",
             "power_offs_sent": record.fence_attempt, "progress": progress(record),
             "instances": Lines([_line(i) for _, i in sorted(record.instances.items())]),
@@ -97,6 +98,12 @@ class IncidentShow(Card):
         clean = cleaner(parsed_args.formatter)
         self.formatter.emit_list(column_names, [[clean(cell) for cell in row] for row in data], self.app.stdout, parsed_args)
         return OK
+
+
+def _waits_for(desk: Desk, record: HostRecovery) -> str:
+    """Why a host that is back is not taken back yet, as the leader published it last."""
+    known = (desk.ledger.read_status() or {}).get("hosts", {}).get(record.host, {})
+    return str(known.get("waits_for", ""))
 
 
 class IncidentExport(Far, Command):

@@ -198,5 +198,6 @@ class Decisions:
     verdicts: Mapping[str, Judgement] = field(default_factory=dict)
     holds: tuple[Hold, ...] = ()
     readiness: Readiness = Readiness()
+    waits_for: Mapping[str, str] = field(default_factory=dict)  # of each host that comes back and is not taken back yet
     signs: Mapping[str, tuple[Sign, ...]] = field(default_factory=dict)  # of each host that is neither HEALTHY nor EXEMPT
     hand_over: str = ""  # why this leader should leave its office to another

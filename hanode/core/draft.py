@@ -40,6 +40,7 @@ class Draft:
         self.verdicts: dict[str, Judgement] = {}
         self.holds: tuple[Hold, ...] = ()
         self.readiness = Readiness()
+        self.waits_for: dict[str, str] = {}
         self.powered = frozenset(host_and_level(key)[0] for key in timers.power)  # hosts whose power was ever read
         self._beats = timers.beats
         self._witnessed: dict[str, dict[tuple[str, str], Trace]] = {}
@@ -317,6 +318,7 @@ class Draft:
             verdicts=dict(sorted(self.verdicts.items())),
             holds=self.holds,
             readiness=self.readiness,
+            waits_for={host: why for host, why in sorted(self.waits_for.items()) if why},
         )
 
 

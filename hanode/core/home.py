@@ -18,6 +18,7 @@ from hanode.core.lifecycle import TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind
 from hanode.core.policy import MARKER
 from hanode.core.records import HostRecovery, InstanceRecovery
+from hanode.core.signals import listed
 from hanode.core.view import View, view
 
 AT_HOME = frozenset({InstanceState.PENDING, InstanceState.WAITING, InstanceState.SKIPPED, InstanceState.FAILED, InstanceState.STUCK})
@@ -129,6 +130,7 @@ def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     record = watch_instances(draft, record, e)
     if not e.beats:
         trace = draft.power(record.host, 10.0)
+        draft.waits_for[record.host] = "its service does not report"
         draft.note_once(Level.INFO, "release-waits", record.host, "not taken back yet: its service does not report", record.incident)
         if record.powered_on and (trace is None or trace.value != Power.ON):
             draft.act(power_on_action(record), 60.0)
@@ -136,8 +138,7 @@ def releasing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     waits_for = _blocked(draft, record)
     if waits_for:
         draft.note_once(Level.INFO, "release-waits", record.host, f"not taken back yet: {waits_for}", record.incident)
-        return
-    _take_back(draft, record, e)
+    draft.waits_for[record.host] = waits_for or _take_back(draft, record, e)
 
 
 def _failed_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
@@ -183,39 +184,42 @@ def _is_healthy(draft: Draft, record: HostRecovery) -> bool:
     return draft.waited(f"healthy/{record.incident}", draft.policy.healthy_s) or record.release_asked
 
 
-def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> None:
+def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> str:
+    """One step on; for what the next one waits, "" when it is back in service."""
     service = e.host.service
     if service.forced_down:
         draft.act(Action(record.host, ActionKind.CLEAR_FORCE_DOWN, record.incident, service_id=service.service_id), draft.policy.retry_s)
-        return
+        return "Nova is told that it is not down any more"
     seen = _seen_since(draft, record, f"home/{record.incident}", 3.0)
     if service.state != "up" or seen is None:
-        return
+        return "Nova does not call it up yet, or its servers are being read"
     instances = {key: undone(seen, _bring_home(seen, entry)) for key, entry in record.instances.items()}
     record = draft.save(replace(record, instances=instances))
     if any(_wants_home(seen, i) for i in instances.values()) and not draft.waited(
         f"home/{record.incident}", draft.policy.restore_deadline_s
     ):
-        return
-    unsettled = [key for key, i in instances.items() if i.state is InstanceState.MOVED or _is_watched(seen, i) or not is_settled(seen, i)]
+        return "instances that ran on it are being started"
+    unsettled = [i.name for i in instances.values() if i.state is InstanceState.MOVED or _is_watched(seen, i) or not is_settled(seen, i)]
     if unsettled:
-        return
+        names = listed(sorted(unsettled)[:3])
+        return f"{names}: not settled yet, or watched for a while, because right after a boot Nova shows guests as before it"
     if not _is_healthy(draft, record):
-        return
+        return f"it must report for {draft.policy.healthy_s:.0f} s first (healthy_s)"
     if service.status == "disabled" and service.disabled_reason.startswith(MARKER):
         draft.act(Action(record.host, ActionKind.ENABLE, record.incident, service_id=service.service_id), draft.policy.retry_s)
-        return
+        return "it is being enabled"
     left = {key: _left_over(seen, entry) for key, entry in instances.items()}
     record = draft.save(replace(record, instances=left))
     locked = any(i.ours and not i.unlocked and not i.before.locked for i in left.values())
     if locked and not draft.waited(f"locked/{record.incident}", draft.policy.restore_deadline_s):
-        return
+        return "our lock is being taken off its instances"
     if locked:
         names = ", ".join(sorted(i.name for i in left.values() if i.ours and not i.unlocked and not i.before.locked))
         text = f"our lock could not be taken off {names}: `openstack server unlock` does it"
         draft.note(Level.ALARM, "still-locked", record.host, text, record.incident)
     draft.note(Level.WARNING, "released", record.host, "is back in service", record.incident)
     draft.close(record, "released")
+    return ""
 
 
 def _left_over(seen: View, entry: InstanceRecovery) -> InstanceRecovery:

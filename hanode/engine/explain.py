@@ -27,6 +27,11 @@ DECIDED_BY: Sequence[tuple[str, str]] = (
     (r"skip_projects", "[protection] skip_projects"),
     (r"tagged as an amphora", "[protection] skip_image_tags"),
     (r"hanode host release \S+`$", "[protection] release"),
+    (r"must report for", "[protection] healthy_s"),
+    (r"watched for a while", "[evacuation] home_watch_s"),
+    (r"which is active and", "[priority] ready, [priority] ready_wait_s"),
+    (r"starts after", "[priority] after_key, [priority] after_wait_s"),
+    (r"of a higher priority come first", "[priority] tier_wait_s"),
     (r"no independent probe|probe not asked", "[probe] kind"),
     (r"not yet certain|no sign of life", "[detection] fence_after_s"),
     (r"reads off twice|exactly off twice", "[fencing] reading_gap_s"),
@@ -80,6 +85,8 @@ def _host_now(host: str, report: Report) -> Iterator[Line]:
     verdict = str(known.get("verdict", Verdict.UNKNOWN))
     reason = exempt or str(known.get("reason", "")) or ("its service reports" if known else "Nova does not show it now")
     yield Line(NOW, host, f"{verdict}: {reason}")
+    if known.get("waits_for"):
+        yield Line(NOW, host, f"not taken back yet: {known['waits_for']}")
     mode = str(report.status.get("mode", ""))
     if mode in MODES and mode != "act":
         yield Line(NOW, host, MODES[mode])

@@ -154,7 +154,12 @@ class Report:
         return [f"Capacity: {one['text']}." for one in self.status.get("capacity", []) if not one["holds"]]
 
     def _incidents(self) -> list[str]:
-        return [f"{r.host}: {r.state}, {HOST_SENTENCES[r.state]}. {progress(r)}" for r in records_in_order(self.records)]
+        records = records_in_order(self.records)
+        return [f"{r.host}: {r.state}, {HOST_SENTENCES[r.state]}. {progress(r)}{self._waits_for(r.host)}" for r in records]
+
+    def _waits_for(self, host: str) -> str:
+        why = self.hosts.get(host, {}).get("waits_for", "")
+        return f" Not taken back yet: {why}." if why else ""
 
     def _type(self) -> list[str]:
         typed = [f"hanode host confirm-fenced {host}      (only after you saw that it is off)" for host in self.needs_operator]

@@ -71,6 +71,8 @@ def _host(name: str, decisions: Decisions, records: Mapping[str, HostRecovery], 
         "shares": list(shared(host, policy)) if host else [],
         "fenceable": bool(policy.plan_of(name).levels),
     }
+    if name in decisions.waits_for:
+        found["waits_for"] = decisions.waits_for[name]
     if verdict not in QUIET or record:
         found["evidence"] = _evidence(name, decisions, host, policy)
         found["signals"] = [_sign(sign) for sign in decisions.signs.get(name, ())]
