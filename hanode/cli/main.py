@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,5 +97,7 @@ class Shell(App):
 
 
 def main(argv: Sequence[str] | None = None, **streams: Any) -> int:
+    # Libraries import eventlet where it is installed, as it is beside oslo.messaging; nothing here runs on it.
+    warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")
     arguments = list(sys.argv[1:] if argv is None else argv)
     return int(Shell(**streams).run(arguments or ["--help"]))

@@ -27,7 +27,8 @@ class NotifyTest(Act):
         with build.naming_files(settings):
             found = make_channels(settings)
         if not found:
-            raise Refused(f"{settings.where('notifications', 'webhook_url')} and command are both unset: nobody is told anything")
+            where = settings.where("notifications", "webhook_url")
+            raise Refused(f"{where}, command and messaging_url are all unset: nobody is told anything")
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         text = f"a test of notifications from {settings.host_id}: nothing has happened"
         news = News(Event.TEST, Phase.TELLS, "test", Level.INFO, text, at)

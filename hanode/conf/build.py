@@ -32,7 +32,8 @@ from hanode.errors import ConfigError
 DEFAULT_FILE = "/etc/hanode/hanode.conf"
 NO_PLANS: Mapping[str, FencePlan] = MappingProxyType({})
 LOG_LINE = "%(asctime)s %(levelname)-7s %(message)s"
-QUIET = ["openstack=WARN", "keystoneauth.identity=WARN", "tooz=WARN", "etcd3gw=WARN", "cliff=WARN"]
+QUIET = ["openstack=WARN", "keystoneauth.identity=WARN", "tooz=WARN", "etcd3gw=WARN", "cliff=WARN",
+         "oslo.messaging=CRITICAL", "oslo_messaging=CRITICAL"]  # what could not be told is said by hanode, once
 
 
 @dataclass(frozen=True)
@@ -140,13 +141,14 @@ def secret(settings: Settings, group: str, file_option: str, inline_option: str 
 
 SECRET_FILES = (("keystone", "password_file"), ("keystone", "application_credential_secret_file"),
                 ("journal", "password_file"), ("journal", "key_file"), ("web", "password_file"), ("web", "key_file"),
-                ("notifications", "webhook_url_file"), ("notifications", "webhook_secret_file"))
+                ("notifications", "webhook_url_file"), ("notifications", "webhook_secret_file"),
+                ("notifications", "messaging_url_file"))
 
 
 def exposed(settings: Settings) -> tuple[str, ...]:
     """Every secret that anybody on this machine can read, with file, key and remedy."""
     places = [(settings.where(*option), settings.get(*option)) for option in SECRET_FILES if settings.get(*option)]
-    inline = (("keystone", "password"), ("notifications", "webhook_url"))
+    inline = (("keystone", "password"), ("notifications", "webhook_url"), ("notifications", "messaging_url"))
     places += [(f"{file}: [{group}] {option}", file) for file in settings.files for group, option in inline
                if option in _parse(file).get(group, {})]
     return tuple(f"{where}: everybody on this machine can read {path}: chmod 640 {path}" for where, path in places if _is_open(path))
@@ -249,6 +251,7 @@ def notifications(settings: Settings) -> dict[str, Any]:
         "url": secret(settings, "notifications", "webhook_url_file", "webhook_url") or "",
         "secret": secret(settings, "notifications", "webhook_secret_file") or "", "ca_file": value("webhook_ca_file") or "",
         "command": arguments, "timeout_s": value("timeout_s"),
+        "bus": secret(settings, "notifications", "messaging_url_file", "messaging_url") or "", "topic": value("messaging_topic"),
     }
 
 

@@ -173,6 +173,13 @@ NOTIFICATIONS = (
         cfg.StrOpt("command", sample_default="/usr/local/bin/tell-oncall --from hanode",
                    help="Program with arguments that is started for each notification and reads its JSON from standard input. Exit code "
                    "0: told; any other: tried again. No shell is involved."),
+        cfg.StrOpt("messaging_url", secret=True,
+                   help="Transport URL of oslo.messaging (rabbit://USER:PASSWORD@HOST:5672/), on which versioned notifications are sent. "
+                   "Unset: none. Needs `pip install hanode[messaging]`. It holds a password: better use messaging_url_file."),
+        cfg.StrOpt("messaging_url_file", help="File whose content is the transport URL, instead of messaging_url."),
+        cfg.StrOpt("messaging_topic", default="hanode", regex=r"[A-Za-z0-9_.-]+",
+                   help="Notifications go to the queues TOPIC.info, TOPIC.warn and TOPIC.error. Nova's own topic is `notifications`: "
+                   "whoever reads that may not know ours. Where nobody reads a topic, its messages pile up."),
         cfg.FloatOpt("timeout_s", default=5.0, min=0.5, max=120.0,
                      help="One attempt lasts at most so long; a command is killed then, with its children."),
         cfg.FloatOpt("give_up_s", default=3600.0, min=1.0, max=86400.0,
