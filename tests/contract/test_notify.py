@@ -237,7 +237,7 @@ def test_a_program_that_is_none_is_named_at_start(path: str) -> None:
 
 def test_channels_are_made_from_what_is_configured(tmp_path: Path) -> None:
     """None at all is a choice."""
-    common = {"secret": "", "ca_file": "", "timeout_s": 1.0}
+    common = {"secret": "", "ca_file": "", "timeout_s": 1.0, "bus": "", "topic": "hanode"}
     assert channels(SENDER, url="", command=[], **common) == []  # type: ignore[arg-type]  # one dictionary for all
     both = channels(SENDER, url="http://127.0.0.1/", command=program(tmp_path, "true"), **common)  # type: ignore[arg-type]
     assert [channel.name for channel in both] == ["webhook", "command"]
