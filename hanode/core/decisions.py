@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 
 from hanode.core.facts import DeviceCheck, Power
 from hanode.core.findings import Finding
 from hanode.core.model import Action, Answer, Outcome, Want
+from hanode.core.once import once
 from hanode.core.pace import Pace
 from hanode.core.records import HostRecovery, Roster
 
@@ -130,12 +130,12 @@ class HostCheck:
     at_s: float  # start of the newest check
     told: bool = True  # that one said something; else `devices` is what an earlier one said
 
-    @cached_property
+    @once
     def is_flawless(self) -> bool:
         """Whatever was met before: nothing is wrong with any device. At ten thousand hosts the others are few."""
         return all(d.power is not None and not (d.fault or d.warning) and (d.identity or d.configured) for d in self.devices)
 
-    @cached_property
+    @once
     def says_off(self) -> frozenset[int]:
         """The levels of which some device read off."""
         return frozenset(d.level for d in self.devices if d.power is Power.OFF)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import cast
 
 from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Readiness, Timers, Trace, Verdict
@@ -17,6 +16,7 @@ from hanode.core.judge import recent_s
 from hanode.core.levels import host_and_level, power_key, proven_by, together, watched
 from hanode.core.lifecycle import HostState, step_host
 from hanode.core.model import Action, Answer, Command, Moment, Outcome, Result, Snapshot, Want, WantKind
+from hanode.core.once import once
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Records
 from hanode.core.signals import network_and_host, probe_key
@@ -59,7 +59,7 @@ class Draft:
 
     # ------------------------------------------------------------------ the world
 
-    @cached_property
+    @once
     def fleet(self) -> Fleet | None:
         """The inventory, when its newest reading is known and not older than three polls."""
         reading = self.snapshot.readings.get((WantKind.FLEET, ""))

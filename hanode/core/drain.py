@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import cast
 
 from hanode.core import accounts
@@ -21,6 +20,7 @@ from hanode.core.facts import Host, Instance, Migration, Resources
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
+from hanode.core.once import once
 from hanode.core.place import Placed, place
 from hanode.core.posting import sound_targets
 from hanode.core.records import Maintenance, Move
@@ -51,19 +51,19 @@ class Moving:
         self.under_way = Counter(host for host, _ in moves) + Counter(move.target for _, move in moves)
         self.total = len(moves)
 
-    @cached_property
+    @once
     def targets(self) -> tuple[Host, ...] | None:
         """Sound hosts; None while they are not known."""
         return sound_targets(self.draft)
 
-    @cached_property
+    @once
     def room(self) -> Room | None:
         reading = self.draft.room(ROOM_S)
         if reading is None:
             return None
         return Room({host: dict(free) for host, free in sorted(cast("Mapping[str, Resources]", reading.value).items())})
 
-    @cached_property
+    @once
     def waits_for(self) -> str:
         """Whom it makes way for: failed hosts need room and Nova's time more than planned work does."""
         records = self.draft.records
@@ -109,7 +109,7 @@ class Sight:
         found = [m for m in self.migrations if m.instance_id == instance_id and m.source == self.work.host and m.kind in KINDS]
         return tuple(sorted(found, key=lambda m: (m.created_at, len(m.migration_id), m.migration_id)))
 
-    @cached_property
+    @once
     def coming(self) -> tuple[Migration, ...]:
         """Open records that may bring something here, or still run here. One that waits for its owner's word runs elsewhere."""
         mine = set(self.work.moves)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from hanode.core.decisions import PROOF_FREES, Beat, Judgement, Trace, Verdict
 from hanode.core.facts import Host, Power
 from hanode.core.lifecycle import HostState, InstanceState
+from hanode.core.once import once
 from hanode.core.policy import MARKER, Policy
 from hanode.core.records import HostRecovery, Maintenance, Roster
 from hanode.core.signals import listed
@@ -36,22 +36,22 @@ class Evidence:
     named: bool = False  # an operator named this host
     empty: bool = False  # a complete read shows no instance that we would recover
 
-    @cached_property
+    @once
     def work(self) -> Maintenance | None:
         """What people do on it now, as far as they have told us."""
         return self.roster.maintenance.get(self.host.name)
 
-    @cached_property
+    @once
     def silent_s(self) -> float:
         """For how long its heartbeat had not moved when we last looked; never counts time in which we could not look."""
         return max(0.0, self.looked_s - self.beat.seen_s)
 
-    @cached_property
+    @once
     def is_quiet(self) -> bool:
         """Silent for so long that it is worth reading its power, whether or not that is usual for it."""
         return self.silent_s >= quiet_after_s(self.policy)
 
-    @cached_property
+    @once
     def beats(self) -> bool:
         """Its own rhythm counts for as long as nothing proves it dead."""
         seen_alive = self.host.service.state == "up" or self.beat.moved
@@ -61,22 +61,22 @@ class Evidence:
             return False
         return seen_alive and self.silent_s < suspect_after_s(self.beat, self.policy)
 
-    @cached_property
+    @once
     def unasked(self) -> frozenset[str]:
         """Networks over which it was not asked yet."""
         return frozenset(self.policy.networks) - self.probes.keys()
 
-    @cached_property
+    @once
     def answering(self) -> frozenset[str]:
         """Where it answers itself; one of them is enough to live."""
         return frozenset(network for network, trace in self.probes.items() if self._recent(trace, "answers"))
 
-    @cached_property
+    @once
     def heard_by(self) -> Mapping[tuple[str, str], Trace]:
         """Who else hears it. That a witness hears nothing is no evidence: who knows why."""
         return {seen: trace for seen, trace in self.witnessed.items() if self._recent(trace, "answers")}
 
-    @cached_property
+    @once
     def answers(self) -> bool:
         return bool(self.answering or self.heard_by)
 
@@ -86,12 +86,12 @@ class Evidence:
         others = {network: listed(by for by, where in self.heard_by if where == network) for _, network in self.heard_by}
         return listed([*self.answering, *(f"{network} (heard by {by})" for network, by in others.items() if network not in self.answering)])
 
-    @cached_property
+    @once
     def deaf(self) -> frozenset[str]:
         """Networks on which it was silent, twice in a row: a lost packet is no evidence."""
         return frozenset(network for network, trace in self.probes.items() if self._recent(trace, "silent") and trace.count >= 2)
 
-    @cached_property
+    @once
     def probed_silent(self) -> bool:
         """On every network: behind one that could not be looked at it may live."""
         return bool(self.policy.networks) and self.deaf >= set(self.policy.networks)
@@ -100,7 +100,7 @@ class Evidence:
         traces = (*self.probes.values(), *self.witnessed.values())
         return any(trace.value == "answers" and trace.last_s >= since_s for trace in traces)
 
-    @cached_property
+    @once
     def reads_off(self) -> bool:
         """Two readings of exactly off, apart: positive proof of death."""
         trace = self.power
@@ -109,7 +109,7 @@ class Evidence:
     def _recent(self, trace: Trace | None, value: str) -> bool:
         return trace is not None and trace.value == value and self.now_s - trace.last_s <= recent_s(self.policy)
 
-    @cached_property
+    @once
     def lives(self) -> bool:
         return self.beats or self.answers
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from hanode.core.facts import Host, Instance, Resources
 from hanode.core.needs import Needs, needs_of
+from hanode.core.once import once
 from hanode.core.policy import Policy, StorageDomain
 from hanode.core.records import InstanceRecovery
 
@@ -64,11 +64,11 @@ class Ask:
     domain: StorageDomain | None  # as journaled when the host fell silent
     policy: Policy
 
-    @cached_property
+    @once
     def needs(self) -> Needs:
         return needs_of(self.instance)
 
-    @cached_property
+    @once
     def kind(self) -> Hashable:
         """Asks of one kind and project get the same answer of every standing rule, and want the same room."""
         what, source = self.instance, self.source

@@ -44,6 +44,7 @@ class Observer:
         self._pending: set[Key] = set()
         self._wants: dict[Key, float] = {}
         self._finished: SimpleQueue[tuple[Key, Reading[object]]] = SimpleQueue()
+        self._readers = self._all_readers()
 
     def readings(self) -> Mapping[Key, Reading[object]]:
         """The newest reading of everything that is wanted."""
@@ -77,7 +78,7 @@ class Observer:
         def run() -> None:
             started_s = self._clock.now().s
             try:
-                value: object = self._read(*key)
+                value: object = self._readers[key[0]](key[1])
             except HanodeError as error:
                 value = Unknown(str(error))
             except Exception as error:  # noqa: BLE001 - a defect of an adapter must not leave this reading pending for ever
@@ -88,27 +89,27 @@ class Observer:
         # Guests that do not answer must not keep proofs of death waiting for a thread.
         self._executor.submit("ask" if key[0] is WantKind.SERVES else "read", run)
 
-    def _read(self, kind: WantKind, key: str) -> object:
-        readers: Mapping[WantKind, Callable[[], object]] = {
-            WantKind.FLEET: self._cloud.read_fleet,
-            WantKind.EVACUATIONS: self._cloud.read_evacuations,
-            WantKind.SERVERS: lambda: self._cloud.read_servers(key),
-            WantKind.INSTANCE: lambda: self._cloud.read_instance(key),
-            WantKind.MIGRATIONS: lambda: self._cloud.read_migrations(key),
-            WantKind.CONSUMPTION: lambda: self._cloud.read_consumption(key),
-            WantKind.ROOM: lambda: self._cloud.read_room(self._providers()),
-            WantKind.GROUPS: self._cloud.read_groups,
-            WantKind.TRAIT: lambda: self._cloud.read_trait(key),
-            WantKind.CAPACITY: self._capacity,
-            WantKind.SKIP_IMAGES: self._cloud.read_skip_images,
-            WantKind.STOPPED_BY_OWNER: lambda: self._cloud.read_stopped_by_owner(*key.split("@", 1)),
-            WantKind.POWER: lambda: self._fencer.read_power(*host_and_level(key)),
-            WantKind.CHECK: lambda: self._fencer.check(key),
-            WantKind.STORAGE: lambda: self._programs.storage_is_well(key),
-            WantKind.PROBE: lambda: self._answers(*network_and_host(key)),
-            WantKind.SERVES: lambda: self._serves(*from_key(key)),
+    def _all_readers(self) -> Mapping[WantKind, Callable[[str], object]]:
+        cloud, fencer = self._cloud, self._fencer
+        return {
+            WantKind.FLEET: lambda _: cloud.read_fleet(),
+            WantKind.EVACUATIONS: lambda _: cloud.read_evacuations(),
+            WantKind.SERVERS: cloud.read_servers,
+            WantKind.INSTANCE: cloud.read_instance,
+            WantKind.MIGRATIONS: cloud.read_migrations,
+            WantKind.CONSUMPTION: cloud.read_consumption,
+            WantKind.ROOM: lambda _: cloud.read_room(self._providers()),
+            WantKind.GROUPS: lambda _: cloud.read_groups(),
+            WantKind.TRAIT: cloud.read_trait,
+            WantKind.CAPACITY: lambda _: self._capacity(),
+            WantKind.SKIP_IMAGES: lambda _: cloud.read_skip_images(),
+            WantKind.STOPPED_BY_OWNER: lambda key: cloud.read_stopped_by_owner(*key.split("@", 1)),
+            WantKind.POWER: lambda key: fencer.read_power(*host_and_level(key)),
+            WantKind.CHECK: fencer.check,
+            WantKind.STORAGE: self._programs.storage_is_well,
+            WantKind.PROBE: lambda key: self._answers(*network_and_host(key)),
+            WantKind.SERVES: lambda key: self._serves(*from_key(key)),
         }
-        return readers[kind]()
 
     def _providers(self) -> Mapping[str, str]:
         if self._fleet is None:

@@ -67,7 +67,8 @@ class Decided:
         """Nothing is new and its time has not come: `decide`, which is pure, would say nothing new either."""
         former, newer = self.snapshot.readings, snapshot.readings
         # By identity: each reading is an object of its own, and comparing two fleets costs as much as deciding.
-        same = former.keys() == newer.keys() and all(former[key] is reading for key, reading in newer.items())
+        # What is not there any more was not wanted by the last decision, so it brings nothing new by going.
+        same = former.keys() >= newer.keys() and all(former[key] is reading for key, reading in newer.items())
         same = same and (snapshot.witnessed, snapshot.willing) == (self.snapshot.witnessed, self.snapshot.willing)
         quiet = not snapshot.outcomes and not book.commands and snapshot.in_flight == self.snapshot.in_flight
         due = bool(self.decisions.holds) or now_s >= self.decisions.wake_s  # a hold may end by time alone

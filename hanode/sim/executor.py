@@ -92,6 +92,11 @@ class SimExecutor:
             steps += 1
         return steps
 
+    @property
+    def waits(self) -> bool:
+        """Is it asked from within a worker's call? Nobody else can wait."""
+        return self._current is not None
+
     def wait(self, delay_s: float) -> None:
         """Stand still in virtual time; outside a worker's call nothing waits."""
         current = self._current

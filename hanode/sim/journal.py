@@ -52,7 +52,10 @@ class MemoryJournal:
         self._faults("before", "read")
         with self.space.lock:
             entries = self.space.entries
-            found = tuple(entries[key] for key in sorted(key for key in entries if key.startswith(prefix)))
+            keys = [key for key in entries if key.startswith(prefix)]
+            if len(keys) > 1:
+                keys.sort()
+            found = tuple([entries[key] for key in keys])
         self._faults("after", "read")
         return found
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from hanode.core.model import Moment
 from hanode.errors import HanodeError, Unreachable
@@ -30,9 +30,8 @@ class Injection:
     delay_s: float = 0.0  # until a LATER effect
 
 
-@dataclass(frozen=True)
-class PortCall:
-    """One line of a node's trace."""
+class PortCall(NamedTuple):
+    """One line of a node's trace; there are tens of thousands of them, so they are tuples."""
 
     number: int
     time_s: float  # in the world
@@ -146,7 +145,7 @@ class SimNode:
         port = name.partition(".")[0]
         if port in self.cut:
             raise Unreachable(f"{self.name} has no way to the {port}")
-        injection = self._take(name, port)
+        injection = self._take(name, port) if self._injections else None
         if injection is None:
             return thunk()
         if injection.effect is Effect.NOW:
@@ -174,7 +173,8 @@ class SimNode:
         self.trace.append(PortCall(number, self.world.now_s, self.clock_s, self.name, name, subject, result))
 
     def _wait(self, answer_s: Callable[[], float] | float) -> None:
-        self.executor.wait(answer_s() if callable(answer_s) else answer_s)
+        if self.executor.waits:
+            self.executor.wait(answer_s() if callable(answer_s) else answer_s)
 
 
 def _unheard(thunk: Callable[[], object]) -> None:

@@ -125,6 +125,7 @@ class Hosts:
     def __init__(self, world: World) -> None:
         self.world = world
         self.by_name: dict[str, ComputeHost] = {}
+        self._all: tuple[ComputeHost, ...] = ()
 
     def __getitem__(self, name: str) -> ComputeHost:
         return self.by_name[name]
@@ -136,10 +137,10 @@ class Hosts:
         return iter(sorted(self.by_name))
 
     def all(self) -> tuple[ComputeHost, ...]:
-        return tuple(self.by_name[name] for name in self)
+        return self._all
 
     def by_provider(self, provider_id: str) -> ComputeHost | None:
-        return next((host for host in self.all() if host.provider_id == provider_id), None)
+        return next((host for host in self._all if host.provider_id == provider_id), None)
 
     def by_service(self, service_id: str) -> ComputeHost | None:
         return next((host for host in self.all() if host.service_id == service_id), None)
@@ -148,6 +149,7 @@ class Hosts:
         now_s = self.world.now_s
         host.beat_s = host.beating_since_s = host.updated_s = now_s
         self.by_name[host.name] = host
+        self._all = tuple(self.by_name[name] for name in self)
         self.world.after(phase_s, lambda: self._beat(host), f"heartbeat {host.name}")
 
     def kill_compute(self, name: str) -> None:
@@ -387,7 +389,7 @@ class Hosts:
 
     def running(self, instance_id: str) -> tuple[str, ...]:
         """The hosts on which it really runs."""
-        return tuple(h.name for h in self.all() if instance_id in h.guests and h.guests[instance_id].running)
+        return tuple([h.name for h in self._all if instance_id in h.guests and h.guests[instance_id].running])
 
     def _note(self, name: str, kind: str, text: str, **facts: str) -> None:
         self.world.record(kind, name, text, **facts)

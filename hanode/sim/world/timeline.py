@@ -29,7 +29,7 @@ class Event:
 @lru_cache(maxsize=256)  # every reading of every clock asks for it, mostly of the same moment
 def stamp(time_s: float) -> str:
     """A moment of the world as Nova writes it: UTC, fixed width, so that texts sort as times do."""
-    return (EPOCH + timedelta(seconds=time_s)).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return (EPOCH + timedelta(seconds=time_s)).isoformat(timespec="microseconds").partition("+")[0]
 
 
 class Timeline:
