@@ -37,6 +37,7 @@ class Evidence:
 
     world: World
     policy: Policy = field(default_factory=Policy)
+    policies: Sequence[Policy] = ()  # every one that was in force, where it was changed on the way
     calls: Sequence[PortCall] = ()
     commits: Sequence[Commit] = ()
     ticks: Sequence[Tick] = ()

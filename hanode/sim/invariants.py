@@ -23,6 +23,7 @@ from hanode.sim.knowledge import acted_on_what_it_knew, canaries_of, latest_reco
 from hanode.sim.node import PortCall
 from hanode.sim.ports import Commit
 from hanode.sim.posts import BLOCKING, HANODE, OPEN, Ledger, by_strangers, posts
+from hanode.sim.promises import kept
 from hanode.sim.world import Event, Server, World
 
 MOVING = OPEN | {"preparing", "running", "migrating", "post-migrating"}
@@ -44,6 +45,7 @@ def judge(evidence: Evidence) -> tuple[Violation, ...]:
         *no_data_lost(world, {*evidence.may_lose_data, *doubled}),
         *released_rightly(world.log),
         *targets_stay(world.log),
+        *kept(evidence),
     )
     return tuple(sorted(found, key=lambda violation: (violation.time_s, violation.invariant, violation.text)))
 
@@ -306,8 +308,9 @@ def accounted(world: World, before: Mapping[str, Was], recoveries: Sequence[Host
     """
     fenced = {recovery.host for recovery in recoveries if recovery.proof is not None and not recovery.observe_only}
     latest = _latest(recoveries)
+    doubled = by_strangers(world.log)  # their second guest shows nowhere in Nova
     for instance_id, was in sorted(before.items()):
-        if was.host in fenced:
+        if was.host in fenced and instance_id not in doubled:
             problem = _account(world, was, world.servers.by_id[instance_id], latest.get(instance_id))
             if problem:
                 yield Violation("S8", world.now_s, f"{was.name}, on {was.host} when it failed, {problem}")

@@ -72,6 +72,12 @@ class Daemon:
     next_tick_s: float = 0.0
     last_tick_s: float = float("-inf")
 
+    @property
+    def due_s(self) -> float:
+        """When it has something to do again: a tick, or a call that is answered by then."""
+        answered_s = self.node.executor.next_due_s()
+        return self.next_tick_s if answered_s is None else min(self.next_tick_s, answered_s)
+
 
 class Simulation:
     def __init__(
@@ -85,6 +91,7 @@ class Simulation:
     ) -> None:
         """`crash_at` is of the first node: the number of its port call, and "before" or "after" it."""
         self.world, self.policy = world, policy
+        self.policies = [policy]  # that were ever in force
         self._tick_gap_s = tick_gap_s
         self.story = Story(world)
         self.space = Space(clock=lambda: world.now_s)
@@ -137,25 +144,24 @@ class Simulation:
 
     def run(self, until_s: float, done: Callable[[], bool] | None = None) -> bool:
         """Let time pass; True when `done` became true before `until_s`."""
+        in_turn = [self.daemons[name] for name in sorted(self.daemons)]
         while self.world.now_s < until_s:
             if done is not None and done():
                 return True
             self.world.advance(min(until_s, self._next_s()))
-            for name in sorted(self.daemons):
-                self._let_work(self.daemons[name])
+            for daemon in in_turn:
+                self._let_work(daemon)
         return done is not None and done()
 
     def _next_s(self) -> float:
-        moments = [self.world.next_event_s()]
-        for daemon in self.daemons.values():
-            if daemon.node.works:
-                moments += [daemon.next_tick_s, daemon.node.executor.next_due_s()]
-        return max(self.world.now_s, min(m for m in moments if m is not None))
+        event_s = self.world.next_event_s()
+        moments = [daemon.due_s for daemon in self.daemons.values() if daemon.node.works]
+        return max(self.world.now_s, min(moments if event_s is None else [event_s, *moments]))
 
     def _let_work(self, daemon: Daemon) -> None:
-        if not daemon.node.works:
-            return
         now_s = self.world.now_s
+        if daemon.due_s > now_s or not daemon.node.works:
+            return
         try:
             daemon.node.executor.run_due(now_s)
             if daemon.next_tick_s <= now_s and daemon.node.works:
@@ -190,6 +196,7 @@ class Simulation:
 
     def reload(self, policy: Policy) -> None:
         self.policy = policy
+        self.policies.append(policy)
         for daemon in self.daemons.values():
             daemon.engine.reload(policy)
 
@@ -218,4 +225,4 @@ class Simulation:
     def evidence(self, **more: object) -> Evidence:
         calls: list[PortCall] = [call for daemon in self.daemons.values() for call in daemon.node.trace]
         calls.sort(key=lambda call: (call.time_s, call.node, call.number))
-        return Evidence(self.world, self.policy, calls, self.story.commits, self.story.ticks, **more)  # type: ignore[arg-type]
+        return Evidence(self.world, self.policy, self.policies, calls, self.story.commits, self.story.ticks, **more)  # type: ignore[arg-type]

@@ -32,6 +32,7 @@ class Stage:
         self.left_behind: dict[str, str] = {}
         self.excused: dict[str, str] = {}
         self.persons_err = False
+        self.in_order: list[tuple[list[str], bool]] = []  # servers that come one after the other; True: each runs before the next
         self.on_purpose: dict[str, str] = {}  # invariants that this story breaks, and why
         self.coming: set[str] = set()  # names of servers that will be created
         self.until_s: float | None = None

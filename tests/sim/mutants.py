@@ -15,7 +15,14 @@ from pathlib import Path
 
 from hanode.sim.fuzz import try_seed
 from hanode.sim.scenario import run
-from tests.sim import mutants_of_accounts, mutants_of_evacuation, mutants_of_fencing, mutants_of_maintenance, mutants_of_office
+from tests.sim import (
+    mutants_of_accounts,
+    mutants_of_evacuation,
+    mutants_of_fencing,
+    mutants_of_maintenance,
+    mutants_of_office,
+    mutants_of_placing,
+)
 from tests.sim.mutants_base import MUTANTS, Mutant
 
 __all__ = ["MUTANTS", "Mutant", "noticed"]
@@ -23,15 +30,16 @@ __all__ = ["MUTANTS", "Mutant", "noticed"]
 ROOT = Path(__file__).parents[2]
 SCENARIOS = ROOT / "tests" / "scenarios"
 TABLE = ROOT / "docs" / "mutants.md"
-ROOMS = (mutants_of_fencing, mutants_of_evacuation, mutants_of_office, mutants_of_accounts, mutants_of_maintenance)
+ROOMS = (mutants_of_fencing, mutants_of_evacuation, mutants_of_office, mutants_of_accounts, mutants_of_maintenance, mutants_of_placing)
 """Each has registered its own."""
 
 HEAD = """# Mutants: do the checkers see?
 
 The rules S1 to S8 and L1 of the [architecture](architecture.md) are judged in the simulator by `hanode/sim/invariants.py` and
-`hanode/sim/knowledge.py`, from what really happened. A checker that cannot see would hold for ever; so each rule is broken on
-purpose, in hanode itself, and somebody must notice. `tests/sim/test_mutants.py` plays each mutant in its scenario and asks for the
-checker by its name. This page is written by `python -m tests.sim.mutants`.
+`hanode/sim/knowledge.py`, and what is promised of placing by `hanode/sim/promises.py`, from what really happened. A checker that
+cannot see would hold for ever; so each rule is broken on purpose, in hanode itself, and somebody must notice.
+`tests/sim/test_mutants.py` plays each mutant in its scenario and asks for the checker by its name.
+This page is written by `python -m tests.sim.mutants`.
 """
 
 

@@ -105,6 +105,13 @@ def brings_deleted_instances_back() -> Iterator[None]:
         yield
 
 
+@caught("S8", "late-loser-at-the-release")
+def looks_back_at_nobody() -> Iterator[None]:
+    """Takes what is verified for safe from attempts that come too late."""
+    with changed("core.latecomers._is_contested", always(False)):
+        yield
+
+
 # --------------------------------------------------------------------------- L1: nobody waits without need
 
 

@@ -78,6 +78,13 @@ def forgets_whom_it_met() -> Iterator[None]:
         yield
 
 
+@caught("S2", "wrong-device-quarantined")
+def believes_a_device_that_has_lied() -> Iterator[None]:
+    """Sets no device in quarantine that reads off beside a living heartbeat."""
+    with changed("core.quarantine._quarantine", always(None)):
+        yield
+
+
 @caught("S2", "switched-on-between-batches")
 def looks_at_the_source_no_more() -> Iterator[None]:
     """Posts by a proof from the beginning of the incident, whatever has become of the host since."""
@@ -159,6 +166,16 @@ def believes_the_network_that_is_silent() -> Iterator[None]:
 def believes_no_witness() -> Iterator[None]:
     """What the leader does not hear itself is dead."""
     with patch.object(Evidence, "heard_by", property(always({}))):
+        yield
+
+
+@caught("S4", "witness-is-deaf")
+def believes_a_witness_that_hears_nothing() -> Iterator[None]:
+    """Takes what a standby does not hear for dead, although the leader itself hears it."""
+    def silenced(e: Evidence) -> frozenset[str]:
+        return frozenset(e.policy.networks) if any(trace.value == "silent" for trace in e.witnessed.values()) else frozenset()
+    by_witness = patch.multiple(Evidence, deaf=property(silenced), answers=property(lambda e: bool(e.answering) and not silenced(e)))
+    with by_witness, changed("core.fence._shows_life", always(False)):
         yield
 
 

@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 from unittest.mock import patch
 
+from hanode.core import drain, maintenance
+from hanode.core.decisions import Level
+from hanode.core.draft import Draft
+from hanode.core.drain import Moving
+from hanode.core.judge import Evidence
+from hanode.core.lifecycle import WorkState
+from hanode.core.model import Action, ActionKind
 from hanode.core.records import Maintenance
 from tests.sim.mutants_base import always, caught, changed
 
@@ -34,4 +43,28 @@ def migrates_away_from_a_host_that_may_be_dead() -> Iterator[None]:
 def cuts_the_power_for_a_drill_without_looking_who_is_there() -> Iterator[None]:
     """Believes the operator that nothing but canaries is on the host."""
     with changed("core.drill._look", always("")):
+        yield
+
+
+@caught("promise", "maintenance-drained")
+def leaves_a_host_disabled_after_the_work() -> Iterator[None]:
+    """Says that maintenance has ended, and does not enable the host."""
+    def ended(moving: Moving, work: Maintenance, e: Evidence) -> None:
+        maintenance._drop(moving.draft, work, Level.WARNING, "its maintenance has ended")
+    with patch.dict(maintenance.RULES, {WorkState.ENDING: ended}):
+        yield
+
+
+@caught("S2", "maintenance-drained")
+def evacuates_what_it_should_migrate() -> Iterator[None]:
+    """Makes way by the short cut: calls the host down and evacuates its instances, which run there."""
+    disable, action = maintenance._disable, drain._action
+
+    def force_down(draft: Draft, work: Maintenance, e: Evidence) -> None:
+        disable(draft, work, e)
+        draft.act(Action(work.host, ActionKind.FORCE_DOWN, work.work, service_id=e.host.service.service_id), draft.policy.retry_s)
+
+    def evacuate(*facts: Any) -> Action:
+        return replace(action(*facts), kind=ActionKind.EVACUATE, until_s=float("inf"))
+    with changed("core.maintenance._disable", force_down), changed("core.drain._action", evacuate):
         yield

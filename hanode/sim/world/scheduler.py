@@ -25,12 +25,18 @@ class Scheduler:
             server.instance_id not in self._world.control.no_valid_host
             and self._world.hosts.is_up(host.name)
             and host.status == "enabled"
-            and server.pinned_zone in ("", host.zone)
-            and self._has_traits(host, server)
-            and self._aggregates_allow(host.name, server)
+            and not self.forbids(host, server)
             and self._group_allows(host.name, server)
             and self._world.placement.fits(server.instance_id, host.name, server.resources)
         )
+
+    def forbids(self, host: ComputeHost, server: Server) -> str:
+        """Why this server may never be on that host, however empty and well it is; empty when it may."""
+        if server.pinned_zone not in ("", host.zone):
+            return f"{host.name} is outside availability zone {server.pinned_zone}"
+        if not self._has_traits(host, server):
+            return f"{host.name} has not the traits that it asks for"
+        return "" if self._aggregates_allow(host.name, server) else f"the aggregates of {host.name} do not take it"
 
     def _has_traits(self, host: ComputeHost, server: Server) -> bool:
         """Of flavor and image; Placement is asked for them."""
