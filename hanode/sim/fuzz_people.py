@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from random import Random
 
 from hanode.core.commands import VERBS
-from hanode.sim.fuzz_plan import HOSTS, Fault, Lines, Plan, after
+from hanode.sim.fuzz_plan import HOSTS, Fault, Lines, Plan, after, until
 
 
 def _owners(rng: Random, plan: Plan) -> Lines:
@@ -100,6 +100,20 @@ def _pauses(rng: Random, plan: Plan) -> Lines:
     return [(at_s, f'operator-pauses "work on the switches" for={for_s}'), *resumes]
 
 
+def _maintenance(rng: Random, plan: Plan) -> Lines:
+    """People work on a host: it is drained or not, switched off when they think fit, and the work ends by a word or by itself."""
+    at_s, host = plan.moment(rng), plan.host(rng)
+    for_s, how = rng.choice((60, 300, 900)), rng.choice(("", "", " no-drain"))
+    lines = [(at_s, f'operator maintenance {host} "its memory is replaced" for={for_s}{how}')]
+    if rng.random() < 0.6:
+        off_s = after(rng, at_s + rng.choice((1.0, 60.0, 150.0)), 60.0)
+        plan.blows.append((off_s, host))
+        lines += [(off_s, f"power-off {host}"), *until(rng, off_s, 400.0, f"power-on {host}")]
+    if rng.random() < 0.5:
+        lines.append((after(rng, at_s + 10.0, 500.0), f'operator end-maintenance {host} "done"'))
+    return lines
+
+
 def _reloads(rng: Random, plan: Plan) -> Lines:
     """An operator changes the configuration of running daemons, limits that need no new judgement."""
     options = ("max_evacuations=1", "max_evacuations=8", "release=auto", "release=operator", "follow_s=3", "fence_after_s=90")
@@ -116,6 +130,7 @@ PEOPLE: Mapping[str, Fault] = {
     "admin": _admin,
     "live-migration": _live_migration,
     "another-ha": _another_ha,
+    "maintenance": _maintenance,
     "pauses": _pauses,
     "reloads": _reloads,
 }

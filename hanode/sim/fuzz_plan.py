@@ -5,7 +5,7 @@ Everything here is drawn from one `random.Random(seed)`: the same seed writes th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -112,8 +112,11 @@ def draw(rng: Random) -> Plan:
     domains = _domains(rng)
     homes = {server: rng.choice(HOSTS) for server in SERVERS}
     excused: dict[str, str] = {}
-    servers = _servers(rng, homes, excused)
-    setup = [_policy(rng), _daemons(rng), *_hosts(rng, domains), *_aggregates(rng), *servers]
+    zones = _zones(rng)
+    fast = frozenset(rng.sample(HOSTS, 6)) if rng.random() < 0.3 else frozenset()
+    wishes = _wishes(rng, homes, zones, fast)
+    servers = _servers(rng, homes, excused, wishes)
+    setup = [_policy(rng), _daemons(rng), *_hosts(rng, domains, zones, fast), *_aggregates(rng), *servers, *_groups(rng, homes)]
     return Plan(domains, homes, setup, excused=excused)
 
 
@@ -131,21 +134,44 @@ def _policy(rng: Random) -> str:
         "max_fencing": rng.choice((1, 2, 4)),
         "hard_deadline_s": 300,
         "boot_s": 200,
+        "check_every_s": rng.choice((0, 0, 60, 300)),
+        "networks": rng.choice(("management", "management", "management,storage")),
     }
+    seldom = {
+        "health_checked": "ceph-a,nfs-a",
+        "tier_wait_s": rng.choice((20, 120)),
+        "max_evacuations": rng.choice((1, 4)),
+        "max_per_target": 2,
+        "max_migrations": 1,
+        "cold_migration": rng.choice(("none", "all")),
+    }
+    options |= {name: value for name, value in seldom.items() if rng.random() < 0.25}
     return "policy " + " ".join(f"{name}={value}" for name, value in options.items())
 
 
 def _daemons(rng: Random) -> str:
     """Who is quick meets other moments than who has a large cloud to think about."""
-    return f"daemons {' '.join(DAEMONS)} gap={rng.choice((0.5, 1, 1, 1.5, 2))}"
+    return f"daemons {' '.join(DAEMONS)} gap={rng.choice((0.5, 1, 1.5, 2, 3))}"
 
 
-def _hosts(rng: Random, domains: Mapping[str, str]) -> Iterator[str]:
+def _zones(rng: Random) -> Mapping[str, str]:
+    """Now and then every second host is in another availability zone."""
+    if rng.random() < 0.7:
+        return {}
+    return {host: ("west", "east")[number % 2] for number, host in enumerate(HOSTS)}
+
+
+def _hosts(rng: Random, domains: Mapping[str, str], zones: Mapping[str, str], fast: Collection[str]) -> Iterator[str]:
     vcpus = rng.choice((8, 12, 32))
-    for domain in sorted(set(domains.values())):
-        names = [host for host in HOSTS if domains[host] == domain]
-        resumes = " resumes-guests=yes" if domain.endswith(":rbd") and rng.random() < 0.3 else ""
-        yield f"hosts {' '.join(names)} domain={domain} vcpus={vcpus}{resumes}"
+    resuming = {domain for domain in sorted(set(domains.values())) if domain.endswith(":rbd") and rng.random() < 0.3}
+    kinds: dict[str, list[str]] = {}
+    for host in HOSTS:
+        domain = domains[host]
+        words = (f"domain={domain} vcpus={vcpus}", f"zone={zones[host]}" if zones else "", f"traits={FAST}" if host in fast else "",
+                 "resumes-guests=yes" if domain in resuming else "")
+        kinds.setdefault(" ".join(filter(None, words)), []).append(host)
+    for kind, names in sorted(kinds.items()):
+        yield f"hosts {' '.join(names)} {kind}"
 
 
 def _aggregates(rng: Random) -> Iterator[str]:
@@ -155,6 +181,41 @@ def _aggregates(rng: Random) -> Iterator[str]:
     if special:
         yield f"aggregate special {members}"
         yield f"policy {special}"
+
+
+FAST = "CUSTOM_FAST"
+
+
+def _wishes(rng: Random, homes: Mapping[str, str], zones: Mapping[str, str], fast: Collection[str]) -> Mapping[str, str]:
+    """What owners have asked for besides: where it may be, how important it is, after whom it starts."""
+    wishes: dict[str, str] = {}
+    ordered = rng.random() < 0.3
+    for server, host in homes.items():
+        words = []
+        if zones and rng.random() < 0.3:
+            words.append(f"zone={zones[host]}")
+        if host in fast and rng.random() < 0.3:
+            words.append(f"specs=trait:{FAST}=required")
+        if ordered and rng.random() < 0.4:
+            words.append(f"metadata=hanode:{rng.choice(('priority=highest', 'priority=low', f'after={rng.choice(SERVERS)}'))}")
+        wishes[server] = "".join(f" {word}" for word in words)
+    return wishes
+
+
+def _groups(rng: Random, homes: Mapping[str, str]) -> Iterator[str]:
+    """Server groups as Nova would have made them: of hard anti-affinity one to a host, of hard affinity all on one."""
+    free = rng.sample(SERVERS, len(SERVERS))
+    for number in range(rng.choice((0, 0, 1, 2, 3))):
+        policy = rng.choice(("anti-affinity", "anti-affinity", "soft-anti-affinity", "affinity", "soft-affinity"))
+        size = rng.randint(2, 4)
+        if policy == "anti-affinity":
+            members = list({homes[server]: server for server in free}.values())[:size]
+        elif policy == "affinity":
+            members = [server for server in free if homes[server] == homes[free[0]]][:size]
+        else:
+            members = free[:size]
+        free = [server for server in free if server not in members]
+        yield f"group group{number} {policy} {' '.join(members)}"
 
 
 STATES: Mapping[str, tuple[int, str]] = {
@@ -175,11 +236,11 @@ NOT_AS_BEFORE = {"error", "paused", "suspended", "rescued", "resized"}
 """Nova neither evacuates these as they are nor brings them back after a reboot."""
 
 
-def _servers(rng: Random, homes: Mapping[str, str], excused: dict[str, str]) -> list[str]:
+def _servers(rng: Random, homes: Mapping[str, str], excused: dict[str, str], wishes: Mapping[str, str]) -> list[str]:
     kinds = rng.choices(list(STATES), [weight for weight, _ in STATES.values()], k=len(SERVERS))
     lines: dict[str, list[str]] = {}
     for server, kind in zip(SERVERS, kinds, strict=True):
         if kind in NOT_AS_BEFORE:
             excused[server] = f"was in state {kind}"
-        lines.setdefault(f"on {homes[server]}{STATES[kind][1]}", []).append(server)
+        lines.setdefault(f"on {homes[server]}{STATES[kind][1]}{wishes[server]}", []).append(server)
     return [f"servers {' '.join(names)} {words}" for words, names in lines.items()]

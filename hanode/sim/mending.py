@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hanode.core.lifecycle import HostState, InstanceState
+from hanode.core.lifecycle import HostState, InstanceState, WorkState
 from hanode.core.policy import MARKER
-from hanode.core.records import HostRecovery
+from hanode.core.records import HostRecovery, Roster
 from hanode.engine.codec import RECOVERY
 from hanode.sim.run import Simulation
-from hanode.sim.world import VOLUMES, ApiError, BmcMode, ComputeHost, Condition, Kernel, Part, Process, World
+from hanode.sim.world import VOLUMES, ApiError, BmcMode, ComputeHost, Condition, Kernel, Part, Process, Server, World
 
 TOLD = frozenset({HostState.FENCED, HostState.EVACUATING, HostState.RELEASING})
 
@@ -72,27 +72,31 @@ def tend(simulation: Simulation) -> None:
     world, records = simulation.world, simulation.book().records
     for host in world.hosts.all():
         record = records.hosts.get(host.name)
-        for verb in _commands(host, record, host.name in records.roster.quarantined):
+        for verb in _commands(host, record, records.roster):
             simulation.command(verb, host.name, "as hanode asks")
         _attend(world, host, record)
-    for closed in simulation.history():
-        for entry in closed.record.instances.values():
-            if entry.state in {InstanceState.FAILED, InstanceState.STUCK} and "reboot --hard" in entry.reason:
-                _reboot_hard(world, entry.instance_id)
-
-
-def _reboot_hard(world: World, instance_id: str) -> None:
-    """What hanode names as the way out of ERROR at home."""
-    server = world.servers.by_id[instance_id]
-    host = world.hosts[server.host]
-    if not server.deleted and server.vm_state == "error" and server.task_state is None and host.ready and instance_id in host.guests:
-        world.hosts.start_guest(host.name, server)
+    for server in _to_be_rebooted(simulation):
+        world.hosts.start_guest(server.host, server)
         server.vm_state, server.power_state = "active", "running"
 
 
-def _commands(host: ComputeHost, record: HostRecovery | None, quarantined: bool) -> Iterator[str]:
+def _to_be_rebooted(simulation: Simulation) -> Iterator[Server]:
+    """Of which hanode says that `openstack server reboot --hard` is the way out of ERROR at home."""
+    entries = {key: entry for closed in simulation.history() for key, entry in closed.record.instances.items()}
+    for instance_id, entry in sorted(entries.items()):
+        server = simulation.world.servers.by_id[instance_id]
+        host = simulation.world.hosts[server.host]
+        advised = entry.state in {InstanceState.FAILED, InstanceState.STUCK} and "reboot --hard" in entry.reason
+        idle = not server.deleted and server.vm_state == "error" and server.task_state is None
+        if advised and idle and host.ready and instance_id in host.guests:
+            yield server
+
+
+def _commands(host: ComputeHost, record: HostRecovery | None, roster: Roster) -> Iterator[str]:
+    if host.name in roster.maintenance and roster.maintenance[host.name].state is not WorkState.ENDING:
+        yield "end-maintenance"
     if record is None:
-        if quarantined:
+        if host.name in roster.quarantined:
             yield "fence-adopt"
         if host.disabled_reason.startswith(MARKER) and host.ready:
             yield "release"
@@ -132,4 +136,5 @@ def is_quiet(simulation: Simulation) -> bool:
     world = simulation.world
     sound = all(host.ready and world.hosts.is_up(host.name) and host.status == "enabled" for host in world.hosts.all())
     idle = all(server.task_state is None for server in world.servers.live())
-    return sound and idle and not any(key.startswith(RECOVERY) for key in simulation.space.entries)
+    open_still = any(key.startswith(RECOVERY) for key in simulation.space.entries)
+    return sound and idle and not open_still and not any(_to_be_rebooted(simulation))

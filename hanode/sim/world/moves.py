@@ -137,7 +137,10 @@ class Moves:
     def _decide(self, instance_id: str, status: str, user: str) -> None:
         def effect() -> None:
             server = self._world.nova.in_state(status, instance_id, user, "resized")
-            row = next(r for r in reversed(self._world.migrations.rows) if r.instance_id == instance_id and r.status == "finished")
+            rows = self._world.migrations.rows
+            row = next((r for r in reversed(rows) if r.instance_id == instance_id and r.status == "finished"), None)
+            if row is None:
+                raise ApiError(400, "Instance has not been resized.")
             self._world.nova.note_action(server, "confirmResize" if status == "confirmed" else "revertResize", user)
             here, there = (row.target, row.source) if status == "confirmed" else (row.source, row.target)
             if not self._world.hosts.talks(row.source):
