@@ -153,6 +153,7 @@ class Daemon:
             return 0
         parts.engine.wake = self._bell.ring
         metrics.mode_is(parts.policy.mode)
+        metrics.target_is(self._started_with.get("DEFAULT", "target_recovery_s"))
         if parts.journal is not None:
             self._web.site.connect(parts.journal, parts.cloud)
         defect: HanodeError | None = None
@@ -256,6 +257,7 @@ class Daemon:
         parts.engine.reload(policy)
         self._web.door = door
         metrics.mode_is(policy.mode)
+        metrics.target_is(settings.get("DEFAULT", "target_recovery_s"))
         for option in build.needs_restart(self._started_with, settings):
             LOG.warning("reload: %s has changed, which takes effect at the next start", option)
         LOG.info("reload: done; mode %s, %d hosts with a power device", policy.mode, len(devices.hosts))

@@ -29,6 +29,7 @@ READY = Gauge("hanode_ready", "1 on a leader, and on a standby that could take o
 TERM = Gauge("hanode_term", "The last term in which this daemon led", registry=REGISTRY)
 RENEWED = Gauge("hanode_office_renewed_timestamp_seconds", "When this daemon last renewed its office (Unix time); 0: never",
                 registry=REGISTRY)
+TARGET_S = Gauge("hanode_target_recovery_seconds", "The recovery time of an instance that is aimed at", registry=REGISTRY)
 MODE = Gauge("hanode_mode", "1 for the configured mode", ["mode"], registry=REGISTRY)
 TICK_S = Histogram("hanode_tick_seconds", "Duration of a tick; it must stay far below the lease", registry=REGISTRY, buckets=QUICK_S)
 LAST_TICK = Gauge("hanode_last_tick_timestamp_seconds", "When the last tick ended (Unix time)", registry=REGISTRY)
@@ -127,6 +128,10 @@ def is_ready(ready: bool) -> None:
 def mode_is(mode: str) -> None:
     for known in MODES:
         MODE.labels(known).set(int(known == mode))
+
+
+def target_is(target_s: float) -> None:
+    TARGET_S.set(target_s)
 
 
 def ticked(duration_s: float) -> None:

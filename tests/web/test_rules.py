@@ -44,7 +44,7 @@ def cloud(instance: str, **more: str) -> dict[str, str]:
     """The numbers that only the leader shows, of eight sound hosts."""
     verdicts = {"HEALTHY": 8, "SUSPECT": 0, "FAILED": 0, "AGENT_DOWN": 0, "PARTITIONED": 0, "HELD": 0}
     singles = {"hanode_instances_down": 0, "hanode_devices_quarantined": 0, "hanode_hosts_without_device": 0,
-               "hanode_hosts_unfenceable": 0, "hanode_capacity_unmet": 0}
+               "hanode_hosts_unfenceable": 0, "hanode_capacity_unmet": 0, "hanode_instances_down_oldest_seconds": 0}
     return {
         **{f'hanode_hosts{{verdict="{verdict}",{instance}}}': always(count) for verdict, count in verdicts.items()},
         **{f"{name}{{{instance}}}": always(value) for name, value in singles.items()},
@@ -65,6 +65,7 @@ def sound() -> dict[str, str]:
             f"hanode_leader{{{instance}}}": always(leads),
             f"hanode_ready{{{instance}}}": always(1),
             f"hanode_term{{{instance}}}": always(leads),
+            f"hanode_target_recovery_seconds{{{instance}}}": always(120),
             f"hanode_last_tick_timestamp_seconds{{{instance}}}": f"1+15x{STEPS}",
             f'hanode_mode{{mode="act",{instance}}}': always(1),
             f'hanode_mode{{mode="observe",{instance}}}': always(0),
@@ -124,6 +125,10 @@ CASES: Mapping[str, Case] = {
     "a brake without silent hosts": case("2m", "", holds__CELL_UNKNOWN=always(1)),
     "held": case("3m", "HanodeHostsHeld", hosts__HELD=always(1), holds__TOO_MANY=always(0)),
     "down, and nothing moves": case("11m", "HanodeInstancesStayDown", instances_down=always(4)),
+    "a recovery takes as long as it is meant to": case("30m", "", instances_down_oldest_seconds=always(230)),
+    "a recovery takes twice as long": case("1m", "HanodeRecoverySlow", instances_down_oldest_seconds=always(250)),
+    "nothing is recovered, by choice": case("30m", "", instances_down_oldest_seconds=always(900), mode__observe=always(1),
+                                            mode__act=always(0)),
     "down, and it goes on": case("30m", "", instances_down=f"{STEPS}-1x{STEPS}"),
     "unwritable": Case("5m", frozenset({"HanodeJournalUnwritable"}), {
         f'hanode_journal_calls_total{{call="commit",outcome="done",{A}}}': always(7),
