@@ -50,8 +50,8 @@ DEFAULT = (
                     help="The leader runs `hanode config check` by itself, ten minutes after it took office, then once a day, and when "
                     "Nova was upgraded. What is wrong with a cloud is found on a quiet day; false: only when you type it."),
         cfg.FloatOpt("target_recovery_s", default=120.0, min=1.0, max=86400.0, mutable=True,
-                     help="The recovery time of an instance that you aim at, from its host's last heartbeat. Reports are measured by it, and "
-                     "the alert HanodeRecoverySlow; nothing is decided by it."),
+                     help="The recovery time of an instance that you aim at, from its host's last heartbeat. Reports are measured by it, "
+                     "and the alert HanodeRecoverySlow; nothing is decided by it."),
     ],
 )
 

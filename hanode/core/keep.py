@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import cast
 
 from hanode.core.brake import SILENT
 from hanode.core.circumstances import MOST_HOSTS, MOST_INSTANCES, MOST_TEXTS, Bystander, Circumstances
 from hanode.core.decisions import Verdict
-from hanode.core.draft import Draft, verdict_of
+from hanode.core.draft import Draft
 from hanode.core.facts import Aggregate, Host, Instance, Resources, ServerGroup, Unknown
 from hanode.core.judge import Evidence
 from hanode.core.levels import together
 from hanode.core.lifecycle import HostState
 from hanode.core.model import WantKind
 from hanode.core.needs import needs_of
+from hanode.core.policy import StorageDomain
 from hanode.core.records import HostRecovery
 
 OURS = "hanode:"
@@ -23,34 +25,64 @@ READ_BY_RULES = ("trait:", "trait_group", "aggregate_instance_extra_specs:", "pc
 BEGUN = frozenset({HostState.FENCING, HostState.NEEDS_OPERATOR})
 
 
+class _Around:
+    """What all incidents that begin in one tick share: at ten thousand hosts it is looked at once, and only if one begins."""
+
+    def __init__(self, draft: Draft) -> None:
+        assert draft.fleet is not None, "there is evidence only of what Nova shows"
+        self._draft, self._hosts = draft, draft.fleet.hosts
+
+    @cached_property
+    def domains(self) -> Mapping[str, StorageDomain | None]:
+        return {name: self._draft.policy.domain_of(host) for name, host in self._hosts.items()}
+
+    @cached_property
+    def silent(self) -> frozenset[str]:
+        """They failed too, or seem to."""
+        return frozenset(self._draft.records) | {name for name, judged in self._draft.verdicts.items() if judged.verdict in SILENT}
+
+    @cached_property
+    def protected(self) -> int:
+        return sum(1 for judged in self._draft.verdicts.values() if judged.verdict is not Verdict.EXEMPT)
+
+    def of(self, failed: str) -> list[Host]:
+        """First those that are silent too, then those of its own storage domain, then all others: at the end some may be left out."""
+        ranks: tuple[list[Host], list[Host], list[Host]] = ([], [], [])
+        domain = self.domains.get(failed)
+        for name, host in sorted(self._hosts.items()):
+            if name != failed:
+                ranks[0 if name in self.silent else 1 if self.domains[name] == domain else 2].append(host)
+        return [host for rank in ranks for host in rank]
+
+
 def keep_circumstances(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     """No want is added for it: what is not known at that moment anyway is not kept."""
+    around = _Around(draft) if evidence else None
     for name, record in sorted(draft.records.items()):
         e = evidence.get(name)
-        if e is None:
+        if e is None or around is None:
             continue
         kept = record.circumstances
         if kept is None and record.state in BEGUN and not record.fence_attempt and record.proof is None:
-            draft.save(replace(record, circumstances=_put_together(draft, record, e)))
+            draft.save(replace(record, circumstances=_put_together(draft, record, e, around)))
         elif kept is not None and not kept.room_known and record.state is HostState.EVACUATING:
             _complete(draft, record, kept)
 
 
-def _put_together(draft: Draft, record: HostRecovery, e: Evidence) -> Circumstances:
-    assert draft.fleet is not None, "there is evidence only of what Nova shows"
+def _put_together(draft: Draft, record: HostRecovery, e: Evidence, around: _Around) -> Circumstances:
     policy = draft.policy
     plan = policy.plan_of(record.host)
     instances = _instances(draft, record.host)
     kept = dict(sorted(instances.items())[:MOST_INSTANCES])
     asked = frozenset(trait for instance in kept.values() for trait in needs_of(instance).traits)
-    chosen = _relevant(draft, record)
-    others = [host for host in chosen if host.name != record.host][:MOST_HOSTS]
+    chosen = around.of(record.host)
+    others = chosen[:MOST_HOSTS]
     made = Circumstances(
         at=draft.now.at, silent_s=e.silent_s, power=e.power.value if e.power else "",
         probes={network: trace.value for network, trace in sorted(e.probes.items())},
-        protected=sum(1 for judged in draft.verdicts.values() if judged.verdict is not Verdict.EXEMPT),
+        protected=around.protected,
         policy=replace(policy, domains={}, fenceable=policy.fenceable & {record.host}, fence_plans={record.host: plan}),
-        itself=_bystander(draft, e.host, asked), hosts=tuple(_bystander(draft, host, asked) for host in others),
+        itself=_bystander(draft, e.host, asked, around), hosts=tuple(_bystander(draft, host, asked, around) for host in others),
         aggregates=_aggregates([e.host, *others]), instances=kept, groups=_groups(draft, kept),
         left_out=len(chosen) - len(others) + len(instances) - len(kept),
     )
@@ -83,24 +115,8 @@ def _groups(draft: Draft, instances: Mapping[str, Instance]) -> tuple[ServerGrou
     return tuple(replace(group, members=group.members & instances.keys()) for group in groups)
 
 
-def _relevant(draft: Draft, record: HostRecovery) -> list[Host]:
-    """First those that are silent too, then those of its own storage domain, then all others: at the end some may be left out."""
-    assert draft.fleet is not None
-    own = draft.fleet.hosts.get(record.host)
-    domain = draft.policy.domain_of(own) if own else None
-
-    def place(host: Host) -> tuple[bool, bool, str]:
-        return not _is_silent(draft, host.name), draft.policy.domain_of(host) != domain, host.name
-
-    return sorted((host for name, host in draft.fleet.hosts.items() if name != record.host), key=place)
-
-
-def _is_silent(draft: Draft, host: str) -> bool:
-    return host in draft.records or verdict_of(draft, host) in SILENT
-
-
-def _bystander(draft: Draft, host: Host, asked: frozenset[str]) -> Bystander:
-    domain = draft.policy.domain_of(host)
+def _bystander(draft: Draft, host: Host, asked: frozenset[str], around: _Around) -> Bystander:
+    domain = around.domains[host.name]
     provider = host.hypervisor.provider_id if host.hypervisor else ""
     told = {trait: draft.snapshot.readings.get((WantKind.TRAIT, trait)) for trait in asked}
     holders = {trait: cast("frozenset[str]", found.value) for trait, found in told.items() if found and isinstance(found.value, frozenset)}
@@ -110,7 +126,7 @@ def _bystander(draft: Draft, host: Host, asked: frozenset[str]) -> Bystander:
         name=host.name, hypervisor=host.hypervisor.kind if host.hypervisor else "", zone=service.zone,
         domain=domain.name if domain else "", kind=domain.kind if domain else "",
         disabled=(service.disabled_reason or "disabled") if service.status != "enabled" else "",
-        silent=_is_silent(draft, host.name), power=power.value if power else "",
+        silent=host.name in around.silent, power=power.value if power else "",
         traits=frozenset(trait for trait, having in holders.items() if provider in having),
     )
 
