@@ -29,6 +29,7 @@ from hanode.adapters.fencing import config as fencing
 from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.journal import open_journal
 from hanode.adapters.journal.measured import MeasuredJournal
+from hanode.adapters.kdump import Listener
 from hanode.adapters.keystone import Credentials
 from hanode.adapters.leadership import open_leadership
 from hanode.adapters.notify import Channel, channels, open_notifier
@@ -39,7 +40,7 @@ from hanode.adapters.probes import CommandSettings, Probes, ProbeSettings
 from hanode.adapters.programs import Programs, ProgramSettings
 from hanode.adapters.systemd import Systemd
 from hanode.conf import build
-from hanode.conf.probing import Network
+from hanode.conf.probing import Network, kdump
 from hanode.core.decisions import Verdict
 from hanode.core.lifecycle import HostState
 from hanode.core.policy import Policy
@@ -358,8 +359,9 @@ def load_devices(settings: build.Settings) -> fencing.FencingConfig:
 
 
 def make_probe(settings: build.Settings) -> Probe:
+    heard = kdump(lambda option: settings.get("probe", option))
     ways = {name: _way_of(network) for name, network in build.networks(settings).items()}
-    return Probes(ways, settings.get("priority", "ready_timeout_s"))
+    return Probes(ways, Listener(**heard) if heard else None, settings.get("priority", "ready_timeout_s"))
 
 
 def _way_of(network: Network) -> ProbeSettings | CommandSettings:

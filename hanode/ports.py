@@ -193,6 +193,7 @@ class Probe(Protocol):
         """Does the host itself answer over this network, from here? True: it lives. False: silence, which proves nothing alone.
 
         Raises Unreachable when we ourselves could not look (no address, no route from here).
+        For `signals.KDUMP` the question is another: has its kernel said lately that it crashes? True is then no sign of life.
         """
         ...
 

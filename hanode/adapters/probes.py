@@ -19,11 +19,14 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from hanode.adapters.fencing import process
 from hanode.adapters.fencing.attempt import Attempt
+from hanode.adapters.kdump import Listener
+from hanode.core.signals import KDUMP
 from hanode.errors import ConfigError, HanodeError, Unreachable
 
 # Beyond the time that ping itself waits: a ping that is later than this never looked.
@@ -52,11 +55,16 @@ class CommandSettings:
 
 
 class Probes:
-    """One way of asking for each network, by its name."""
+    """One way of asking for each network, by its name; and, where somebody listens, what crashing kernels say (`KDUMP`)."""
 
-    def __init__(self, networks: Mapping[str, ProbeSettings | CommandSettings], serves_timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, networks: Mapping[str, ProbeSettings | CommandSettings], crashes: Listener | None = None, serves_timeout_s: float = 5.0,
+    ) -> None:
         self._serves_timeout_s = serves_timeout_s
         self._ways = {name: _way(name, settings) for name, settings in networks.items()}
+        self._asked = [settings for settings in networks.values() if isinstance(settings, ProbeSettings)]
+        if crashes is not None:
+            self._ways[KDUMP] = lambda host, host_ip: crashes.says_crash(self._addresses(host, host_ip))
 
     def serves(self, address: str, port: int) -> bool:
         return takes_connections(address, port, self._serves_timeout_s)
@@ -65,6 +73,13 @@ class Probes:
         if network not in self._ways:
             raise Unreachable(f"probe of {host}: no network {network} is configured here")
         return self._ways[network](host, host_ip)
+
+
+    def _addresses(self, host: str, host_ip: str) -> Iterator[str]:
+        """From where its kernel may speak: it sends over whichever network its crash kernel has brought up."""
+        for settings in (ProbeSettings(), *self._asked):
+            with suppress(Unreachable):  # it has no address there, and cannot speak from there
+                yield address_of(host, host_ip, settings)
 
 
 def _way(name: str, settings: ProbeSettings | CommandSettings) -> Callable[[str, str], bool]:

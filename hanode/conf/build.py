@@ -80,7 +80,7 @@ def load(files: Sequence[str] = (DEFAULT_FILE,)) -> Settings:
     return settings
 
 
-AT_START = ("networks", "health_checked", "restart_agent")
+AT_START = ("networks", "kdump", "health_checked", "restart_agent")
 """Fields of Policy made of programs and probes, which are connected once."""
 
 
@@ -95,6 +95,7 @@ def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Map
            for field, times in DERIVED.items() if settings.get(*FIELDS[field]) is None},
         domains=_domains(settings),
         networks=tuple(networks(settings)),
+        kdump=bool(settings.get("probe", "kdump_port")),
         health_checked=frozenset(settings.get("storage", "health")),
         restart_agent=bool(settings.get("detection", "restart_agent")),
         fenceable=frozenset(fenceable),

@@ -68,6 +68,10 @@ DETECTION = (
         seconds("fence_after_s", 60.0, 2.0, 3600.0,
                 "After so long without any sign of life a host may be powered off. Its power device reading off cuts this "
                 "short. Shorter: a rebooting switch can cost running hosts."),
+        seconds("kdump_fence_after_s", None, 2.0, 3600.0,
+                "A host whose kernel has said that it crashes ([probe] kdump_port) and that shows no sign of life may be powered off after "
+                "so long. Unset: fence_after_s, as any other. Those messages are not signed: who can forge them then shortens the patience "
+                "with a host that is cut off. Set it where nobody can.", sample_default=30),
         seconds("poll_s", None, 0.5, 150.0,
                 "Nova's services are read so often. Unset: a third of report_interval_s. Longer: every failure is found later.",
                 sample_default=3.3),
@@ -118,6 +122,9 @@ FENCING = (
         seconds("proof_s", 10.0, 1.0, 60.0,
                 "A proof of death older than this is renewed before the next evacuations are posted. Longer: a host that "
                 "somebody powered on again may run an instance a second time."),
+        seconds("kdump_wait_s", 120.0, 0.0, 7200.0,
+                "While a kernel goes on saying that it crashes ([probe] kdump_port) its host is not powered off for so long, so that its "
+                "dump is not lost. Longer: its instances stay down for as long as the dump takes, or as somebody forges the messages."),
         seconds("check_every_s", 3600.0, 0.0, 604800.0,
                 "Each host's power devices are read about so often although nothing is wrong: can they be reached, do they let us in, "
                 "are they still the same ones? Longer: what would fail in the night it is needed is found later. 0: never."),
@@ -340,6 +347,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "suspect_after_s": ("detection", "suspect_after_s"),
     "suspect_at_most_s": ("detection", "suspect_at_most_s"),
     "fence_after_s": ("detection", "fence_after_s"),
+    "kdump_fence_after_s": ("detection", "kdump_fence_after_s"),
+    "kdump_wait_s": ("fencing", "kdump_wait_s"),
     "office_hold_s": ("office", "hold_s"),
     "poll_s": ("detection", "poll_s"),
     "brake_hosts": ("brake", "hosts"),

@@ -133,6 +133,15 @@ PROBE = (
                    help="A program that is asked as well, as one more network of the name `command`: {host} and {address} (its host_ip) "
                    "are filled in. It ends with 0 if the host lives, with 1 if it heard nothing; any other end means that it could not "
                    "look. One that vouches for dead hosts keeps them from ever being fenced."),
+        cfg.PortOpt("kdump_port", default=0, sample_default=7410,
+                    help="Listen here (UDP) for kernels that crash and say so with fence_kdump_send, whose port is 7410. A power-off then "
+                    "waits for the dump ([fencing] kdump_wait_s). The messages are not signed, so they never prove anything. They count "
+                    "when they come from the host's host_ip or one of its addresses in `networks`. 0: nobody listens."),
+        cfg.StrOpt("kdump_address", default="0.0.0.0",
+                   help="Address to listen on for kdump_port. Best the one of the management network, so that others cannot even send."),
+        cfg.FloatOpt("kdump_silence_s", default=25.0, min=1.0, max=600.0,
+                     help="A dump is over when no message came for so long: two and a half intervals of fence_kdump_send (-i, 10 s). "
+                     "Shorter: a lost packet ends the wait, and the dump. Longer: each crashed host is powered off later."),
         cfg.FloatOpt("command_timeout_s", default=10.0, min=0.1, max=60.0,
                      help="`command` is killed with its children after so long, and has then not looked."),
     ],

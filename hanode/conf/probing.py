@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hanode.core.signals import COMMAND, MANAGEMENT
+from hanode.core.signals import COMMAND, KDUMP, MANAGEMENT
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-RESERVED = (MANAGEMENT, COMMAND)
+RESERVED = (MANAGEMENT, COMMAND, KDUMP)
 
 Get = Callable[[str], Any]
 """The value of an option of [probe]."""
@@ -41,6 +41,13 @@ def networks(get: Get) -> Mapping[str, Network]:
     if get("command"):
         found[COMMAND] = Network(argv=tuple(shlex.split(get("command"))), timeout_s=get("command_timeout_s"))
     return found
+
+
+def kdump(get: Get) -> dict[str, Any]:
+    """The arguments of `adapters.kdump.Listener`; empty where nobody listens."""
+    if not get("kdump_port"):
+        return {}
+    return {"address": get("kdump_address"), "port": get("kdump_port"), "silence_s": get("kdump_silence_s")}
 
 
 def _kind(get: Get, name: str) -> tuple[str, int, str]:
@@ -73,6 +80,8 @@ def wrong(get: Get) -> Iterator[tuple[str, str]]:
         network = where.partition("@")[2]
         if "@" in where and network not in names:
             yield "addresses", f"{where} names the network {network!r}, which is not among the networks"
+    if not _is_address(get("kdump_address")):
+        yield "kdump_address", f"{get('kdump_address')!r} is no IP address of this machine: write one, or 0.0.0.0 for all of them"
     yield from _wrong_command(get("command") or "")
 
 
@@ -86,6 +95,14 @@ def _wrong_command(command: str) -> Iterator[tuple[str, str]]:
         yield "command", f"{words[0]!r} is not a full path: begin it with /"
     if words and "{host}" not in command and "{address}" not in command:
         yield "command", "names neither {host} nor {address}: it would say the same of every host"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_prefix(text: str) -> bool:

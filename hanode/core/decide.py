@@ -12,6 +12,7 @@ from hanode.core import accounts, flapping, pause
 from hanode.core.agent import start_again
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
+from hanode.core.crash import with_crash
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.drill import drills
@@ -100,7 +101,8 @@ def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool) -> Ev
     if every_s is None:
         return e
     witnessed = _witnessed(draft, record, name, every_s)
-    return replace(e, power=draft.power(name, every_s), probes=draft.probes(name, every_s), witnessed=witnessed)
+    e = replace(e, power=draft.power(name, every_s), probes=draft.probes(name, every_s), witnessed=witnessed)
+    return with_crash(draft, e, every_s)
 
 
 def _witnessed(draft: Draft, record: HostRecovery | None, name: str, every_s: float) -> Mapping[tuple[str, str], Trace]:

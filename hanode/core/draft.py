@@ -19,7 +19,7 @@ from hanode.core.model import Action, Answer, Command, Moment, Outcome, Result, 
 from hanode.core.once import once
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Records
-from hanode.core.signals import network_and_host, probe_key
+from hanode.core.signals import KDUMP, network_and_host, probe_key
 
 ROOM_S = 10.0
 """Placement is asked for everybody's room so often while something is to be placed; what we ask for is charged at once."""
@@ -44,9 +44,13 @@ class Draft:
         self.powered = frozenset(host_and_level(key)[0] for key in timers.power)  # hosts whose power was ever read
         self._beats = timers.beats
         self._witnessed: dict[str, dict[tuple[str, str], Trace]] = {}
+        self._crashes: dict[str, dict[str, Trace]] = {}
         for (witness, key), trace in timers.witnessed.items():
             network, host = network_and_host(key)
-            self._witnessed.setdefault(host, {})[witness, network] = trace
+            if network == KDUMP:
+                self._crashes.setdefault(host, {})[witness] = trace
+            else:
+                self._witnessed.setdefault(host, {})[witness, network] = trace
         self._waits: dict[str, float] = {}
         self._said: dict[str, str] = {}
         self._wants: dict[tuple[WantKind, str], float] = {}
@@ -161,6 +165,13 @@ class Draft:
         if self.policy.networks:
             self.want(WantKind.WITNESS, host, every_s)
         return self._witnessed.get(host, {})
+
+    def crash(self, host: str, every_s: float) -> Mapping[str, Trace]:
+        """Who listens -> whether the host's kernel has told it lately that it crashes; "" is this leader."""
+        key = probe_key(KDUMP, host)
+        self.want(WantKind.PROBE, key, every_s)
+        ours = {"": self.timers.probe[key]} if key in self.timers.probe else {}
+        return {**ours, **self._crashes.get(host, {})}
 
     def beats_since(self, host: str, since_s: float) -> int:
         """Heartbeats seen after `since_s` that no write of ours explains."""

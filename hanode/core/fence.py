@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from hanode.core import accounts, flapping, levels
+from hanode.core.crash import is_dumping
 from hanode.core.decisions import OBSERVED, Level, Verdict
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
 from hanode.core.facts import Host, Power
@@ -190,15 +191,21 @@ def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) ->
         _ask_operator(draft, record, "it is switched off by hand" if plan.by_hand else "no power device is configured for it")
     elif record.host in draft.roster.quarantined:
         _ask_operator(draft, record, f"its power device is not believed: {draft.roster.quarantined[record.host]}")
+    elif is_dumping(draft, record, e):
+        return
     elif not record.offs:
-        busy = [r for r in draft.records.values() if r.state is HostState.FENCING and r.offs]
-        if len(busy) >= policy.max_fencing:
-            text = f"waits: {len(busy)} hosts are being fenced, max_fencing allows no more"
+        if not _has_slot(draft):
+            text = f"waits: {policy.max_fencing} hosts are being fenced, max_fencing allows no more"
             draft.note_once(Level.WARNING, "fence-queue", record.host, text)
             return
         _off(draft, replace(record, offs=("",)), plan)
     else:
         _follow_off(draft, record, plan)
+
+
+def _has_slot(draft: Draft) -> bool:
+    """May one more host be told off? A host counts from its first off of a round until it is proven off, or left to a person."""
+    return sum(1 for r in draft.records.values() if r.state is HostState.FENCING and r.offs) < draft.policy.max_fencing
 
 
 def _off_action(record: HostRecovery, plan: FencePlan) -> Action:
@@ -285,10 +292,6 @@ def needs_operator(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     elif Result.UNREACHABLE in record.offs and _answers_again(draft, record) and _has_slot(draft):
         draft.note(Level.WARNING, "device-back", record.host, "its power device answers again: fencing is tried anew", record.incident)
         draft.save(replace(record, state=HostState.FENCING, reason="its power device answers again", **new_round(record)))
-
-
-def _has_slot(draft: Draft) -> bool:
-    return sum(1 for r in draft.records.values() if r.state is HostState.FENCING and r.fence_attempt) < draft.policy.max_fencing
 
 
 def _answers_again(draft: Draft, record: HostRecovery) -> bool:

@@ -32,6 +32,8 @@ class Evidence:
     power: Trace | None = None  # None: no device, or one that is not believed
     probes: Mapping[str, Trace] = field(default_factory=dict)  # network -> what the host said there; missing: not asked yet
     witnessed: Mapping[tuple[str, str], Trace] = field(default_factory=dict)  # (standby, network) -> what it sees from where it stands
+    crash: Mapping[str, Trace] = field(default_factory=dict)  # who listens ("": we) -> does its kernel say that it crashes
+    crash_since_s: float | None = None  # when that was first heard in this silence
     record: HostRecovery | None = None
     named: bool = False  # an operator named this host
     empty: bool = False  # a complete read shows no instance that we would recover
@@ -105,6 +107,11 @@ class Evidence:
         """Two readings of exactly off, apart: positive proof of death."""
         trace = self.power
         return self._recent(trace, Power.OFF) and trace is not None and trace.twice(self.policy.reading_gap_s)
+
+    @cached_property
+    def crash_heard_by(self) -> frozenset[str]:
+        """Who goes on hearing that its kernel crashes; never a sign of life, nor of death."""
+        return frozenset(by for by, trace in self.crash.items() if self._recent(trace, "answers"))
 
     def _recent(self, trace: Trace | None, value: str) -> bool:
         return trace is not None and trace.value == value and self.now_s - trace.last_s <= recent_s(self.policy)
@@ -226,9 +233,9 @@ def _answering(e: Evidence) -> Judgement | None:
     if not e.answers:
         return None
     by = "" if e.answering else f" on {e.where}"
-    return Judgement(
-        Verdict.AGENT_DOWN, f"service silent for {e.silent_s:.0f} s, but the host itself answers{by}: nothing is wrong with its guests"
-    )
+    crash = "its kernel says that it crashes: what answers may be the crash kernel"
+    well = crash if e.crash_heard_by else "nothing is wrong with its guests"
+    return Judgement(Verdict.AGENT_DOWN, f"service silent for {e.silent_s:.0f} s, but the host itself answers{by}: {well}")
 
 
 def _may_fence_living(e: Evidence) -> bool:
@@ -243,9 +250,11 @@ def _proven_off(e: Evidence) -> Judgement | None:
 
 def _no_sign_of_life(e: Evidence) -> Judgement | None:
     long_enough = e.silent_s >= e.policy.fence_after_s and e.host.service.state == "down"
-    if e.probed_silent and long_enough:
+    crashed = e.crash_since_s is not None and e.silent_s >= e.policy.kdump_fence_after_s
+    if e.probed_silent and (long_enough or crashed):
         power = e.power.value if e.power else "no device"
-        return Judgement(Verdict.FAILED, f"no sign of life: service silent for {e.silent_s:.0f} s, {_probes(e)}, power {power}")
+        more = "" if e.crash_since_s is None else ", and its kernel has said that it crashes"
+        return Judgement(Verdict.FAILED, f"no sign of life: service silent for {e.silent_s:.0f} s, {_probes(e)}, power {power}{more}")
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from hanode.core.facts import Host
-from hanode.core.signals import MANAGEMENT
+from hanode.core.signals import KDUMP, MANAGEMENT
 
 MARKER = "hanode:"
 """Every disabled_reason and lock reason of ours starts with this word: so we know our own marks in Nova."""
@@ -69,6 +69,7 @@ class Policy:
     fenceable: frozenset[str] = frozenset()  # hosts with a power device
     fence_plans: Mapping[str, FencePlan] = field(default_factory=dict)  # more of them: by host, or by a pattern such as compute-*
     networks: tuple[str, ...] = (MANAGEMENT,)  # over which hosts are asked themselves; none: no independent signal
+    kdump: bool = False  # every daemon listens for crashing kernels (fence_kdump)
 
     # who comes first
     priority_trust: tuple[str, ...] = ("rules", "flavor", "image", "instance")  # whose word counts, the first that says something
@@ -99,6 +100,7 @@ class Policy:
     suspect_after_s: float = 15.0
     suspect_at_most_s: float = 25.0  # of a host that reports irregularly
     fence_after_s: float = 60.0
+    kdump_fence_after_s: float = float("inf")  # the same of a host whose kernel has said that it crashes, if that is sooner
     office_hold_s: float = 20.0
     poll_s: float = 3.3
 
@@ -116,6 +118,7 @@ class Policy:
     fence_settle_s: float = 30.0
     reading_gap_s: float = 2.0
     proof_s: float = 10.0
+    kdump_wait_s: float = 120.0  # so long a power-off waits for a crash dump
     check_every_s: float = 3600.0  # 0: the power devices are not checked without need
 
     # evacuation
@@ -149,6 +152,11 @@ class Policy:
     hand_over_after_s: float = 30.0
     http_timeout_s: float = 30.0
     accept_lag_s: float = 60.0
+
+    @property
+    def ears(self) -> tuple[str, ...]:
+        """Whatever a host can be heard on, by us and by the witnesses."""
+        return (*self.networks, KDUMP) if self.kdump else self.networks
 
     def mode_of(self, host: Host) -> str:
         return _of_aggregates(host, self.mode_by_aggregate) or self.mode
@@ -199,6 +207,10 @@ def problems(policy: Policy) -> tuple[str, ...]:
         (
             p.fence_after_s >= 2 * p.report_interval_s and p.fence_after_s >= p.suspect_after_s,
             "fence_after_s must be at least 2 x report_interval_s and not below suspect_after_s: raise fence_after_s",
+        ),
+        (
+            p.kdump_fence_after_s >= 2 * p.report_interval_s and p.kdump_fence_after_s >= p.suspect_after_s,
+            "kdump_fence_after_s must be at least 2 x report_interval_s and not below suspect_after_s: raise kdump_fence_after_s",
         ),
         (p.office_hold_s >= 2 * p.report_interval_s, "office_hold_s must be at least 2 x report_interval_s: raise office_hold_s"),
         (p.poll_s <= p.report_interval_s / 2, "poll_s must be at most half of report_interval_s: lower poll_s"),

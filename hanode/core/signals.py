@@ -14,6 +14,10 @@ MANAGEMENT = "management"
 COMMAND = "command"
 """What a program of the operator's says of a host; treated as one more network."""
 
+KDUMP = "kdump"
+"""Asked like a network: has the host's crashing kernel said so lately (fence_kdump)? Never a sign of life, and never silence:
+the message is not signed, so whoever can send a packet in the host's name can say it (`crash`)."""
+
 NOVA = ""
 """The key of what a witness sees of Nova itself; no probe has it."""
 

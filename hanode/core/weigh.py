@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from hanode.core.decisions import Sign, Trace
 from hanode.core.facts import Power
 from hanode.core.judge import Evidence, recent_s
 from hanode.core.levels import power_key
+from hanode.core.signals import KDUMP
 
 LIFE = "life: it is not shot"
 SILENCE = "silence"
@@ -17,7 +19,7 @@ COULD_NOT_LOOK = "nothing: could not look"
 
 def weigh(e: Evidence, power: Mapping[str, Trace]) -> tuple[Sign, ...]:
     """Every signal of the host, `power` being all readings of power devices (`levels.power_key`)."""
-    return (*_heartbeat(e), *_power(e, power), *_probes(e), *_witnesses(e))
+    return (*_heartbeat(e), *_power(e, power), *_probes(e), *_witnesses(e), *_crash(e))
 
 
 def _heartbeat(e: Evidence) -> Iterator[Sign]:
@@ -68,6 +70,14 @@ def _witnesses(e: Evidence) -> Iterator[Sign]:
     for (witness, network), trace in sorted(e.witnessed.items()):
         counts = {"answers": LIFE, "silent": "nothing: a witness's silence is no proof"}.get(trace.value, COULD_NOT_LOOK)
         yield _sign(f"probe {network}", witness, trace, e, counts)
+
+
+def _crash(e: Evidence) -> Iterator[Sign]:
+    said = {"answers": "crashes", "silent": "nothing"}
+    for listener, trace in sorted(e.crash.items()):
+        counts = {"answers": "patience: the first power-off waits for the dump, no longer than kdump_wait_s", "silent": "nothing"}
+        sign = _sign(KDUMP, listener, trace, e, counts.get(trace.value, COULD_NOT_LOOK))
+        yield replace(sign, said=said.get(trace.value, trace.value))
 
 
 def _sign(name: str, seen_by: str, trace: Trace, e: Evidence, counts_for: str) -> Sign:

@@ -96,7 +96,7 @@ class Engine:
         self._policy, self._narrator, self._node = policy, narrator, node
         self.wake = wake or (lambda: None)
         self._term: Term | None = None
-        self._witness = Witness(node, ledger.stand, self._observer, policy.networks)
+        self._witness = Witness(node, ledger.stand, self._observer, policy.ears)
         self._handed_over_s: tuple[float, ...] = ()
         self.status: Mapping[str, Any] = {}
         self.summary = "standby: has not looked yet"
@@ -268,7 +268,7 @@ class Engine:
     def reload(self, policy: Policy) -> None:
         """Judge by this from the next tick on. What is known of power devices rests on the old descriptions, and is forgotten."""
         self._policy = policy
-        self._witness.networks = policy.networks
+        self._witness.networks = policy.ears
         if self._term is not None:
             self._term.decided = None
             self._term.timers = replace(self._term.timers, checks={})

@@ -22,7 +22,7 @@ PAUSE_S = 2.0
 
 
 class Witness:
-    """`networks` may change with a reload."""
+    """`networks`: `Policy.ears`; they may change with a reload."""
 
     def __init__(self, node: str, stand: Stand, observer: Callable[[], Observer], networks: Sequence[str]) -> None:
         self._node, self._stand, self._make_observer = node, stand, observer

@@ -10,7 +10,7 @@ from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind
 from hanode.core.records import HostRecovery, ProofKind
-from hanode.core.signals import network_and_host
+from hanode.core.signals import probe_key
 from hanode.sim.evidence import Evidence, Tick, Violation
 from hanode.sim.world import Condition
 
@@ -52,11 +52,12 @@ def _sign_of_life(host: str, tick: Tick, evidence: Evidence) -> str:
     timers = tick.decisions.timers
     now_s = max((beat.looked_s or beat.seen_s for beat in timers.beats.values()), default=0.0)
     beat = timers.beats.get(host)
+    on_networks = {probe_key(network, host) for network in evidence.policy.networks}
     for key, probe in timers.probe.items():
-        if network_and_host(key)[1] == host and probe.value == "answers" and now_s - probe.last_s <= NEWS_S:
+        if key in on_networks and probe.value == "answers" and now_s - probe.last_s <= NEWS_S:
             return "it answers the probe"
     for (witness, key), seen in timers.witnessed.items():
-        if network_and_host(key)[1] == host and seen.value == "answers" and now_s - seen.last_s <= NEWS_S:
+        if key in on_networks and seen.value == "answers" and now_s - seen.last_s <= NEWS_S:
             return f"it answers {witness}"
     if beat and beat.moved and now_s - beat.seen_s < evidence.policy.suspect_after_s:
         return f"its service reported {now_s - beat.seen_s:.0f} s ago"

@@ -198,6 +198,7 @@ EVENTS: Mapping[str, Word] = {
     "freeze-kernel": Word("HOST", _of_hosts("freeze_kernel")),
     "thaw-kernel": Word("HOST", _of_hosts("thaw_kernel")),
     "panic": Word("HOST", _of_hosts("panic")),
+    "crash-messages": Word("HOST seconds=SECONDS", lambda stage, host, seconds=60.0: stage.world.say_crash(host, seconds)),
     "reboot": Word("HOST", _of_hosts("reboot")),
     "power-off": Word("HOST", lambda stage, host: stage.world.hosts.power_off(host, "by a hand")),
     "power-on": Word("HOST", lambda stage, host: stage.world.hosts.power_on(host, "by a hand")),

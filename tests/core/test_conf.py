@@ -35,6 +35,7 @@ OTHERS: dict[str, str] = {
     "http_timeout_s": "31", "accept_lag_s": "61", "healthy_s": "60", "flap_incidents": "4", "flap_window_s": "3600", "power_on": "true",
     "capacity_failures": "2", "capacity_racks": "true", "capacity_free_percent": "25", "capacity_dedicated": "c9",
     "capacity_every_s": "600",
+    "kdump_fence_after_s": "33", "kdump_wait_s": "300",
     "health_every_s": "20", "health_timeout_s": "5",
 }
 
@@ -73,7 +74,8 @@ def test_every_field_of_the_policy_can_be_configured(tmp_path: Path) -> None:
     """A threshold without an option is a threshold that an operator cannot correct at night."""
     text = ini(OTHERS).replace("[storage]", "[storage]\ndomains = c1:ceph,c2:nfs\nkinds = ceph:rbd\nhealth = ceph:/bin/true")
     text = text.replace("[detection]", "[detection]\nrestart_agent = /bin/true")
-    made = build.policy(load(tmp_path, text + "\n[probe]\nkind = none\n"), fenceable={"c1"}, fence_plans={"c2": ONE_DEVICE})
+    made = build.policy(load(tmp_path, text + "\n[probe]\nkind = none\nkdump_port = 7410\n"), fenceable={"c1"},
+                        fence_plans={"c2": ONE_DEVICE})
     unchanged = [f.name for f in fields(Policy) if getattr(made, f.name) == getattr(Policy(), f.name)]
     assert unchanged == []
     assert made.domains == {"c1": StorageDomain("ceph", "rbd"), "c2": StorageDomain("nfs", "file")}
@@ -114,6 +116,8 @@ def test_a_network_may_be_asked_without_the_management_network(tmp_path: Path) -
     ("addresses = c1@storage:10.0.0.1", "[probe] addresses: c1@storage names the network 'storage'"),
     ("command = is-alive {host}", "[probe] command: 'is-alive' is not a full path"),
     ("command = /bin/is-alive", "names neither {host} nor {address}"),
+    ("networks = kdump:10.0.0.0/8", "'kdump' cannot be the name"),
+    ("kdump_address = controller1", "[probe] kdump_address: 'controller1' is no IP address of this machine"),
     ("command = /bin/is-alive '{host}", "close every quotation mark"),
 ])
 def test_a_network_that_cannot_be_asked_is_refused_at_the_start(tmp_path: Path, text: str, said: str) -> None:

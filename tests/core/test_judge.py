@@ -97,6 +97,38 @@ def test_a_living_host_is_fenced_only_where_its_aggregate_says_so() -> None:
     assert judge(replace(living, policy=allowed, host=other)).verdict is Verdict.AGENT_DOWN
 
 
+# --------------------------------------------------------------------------- a kernel that says that it crashes
+
+PATIENT = replace(POLICY, kdump=True)
+IMPATIENT = replace(PATIENT, kdump_fence_after_s=30.0)
+CRASH = {"crash": {"": Trace("answers", 990.0, 999.0, 3)}, "crash_since_s": 990.0}
+
+
+@pytest.mark.parametrize(
+    ("why", "given", "verdict"),
+    [
+        ("silent for long enough", evidence(30, power="on", probe="silent", policy=IMPATIENT, **CRASH), Verdict.FAILED),
+        ("not yet", evidence(29, power="on", probe="silent", policy=IMPATIENT, **CRASH), Verdict.SUSPECT),
+        ("nobody has said so", evidence(30, power="on", probe="silent", policy=IMPATIENT), Verdict.SUSPECT),
+        ("by default it shortens nothing", evidence(59, power="on", probe="silent", policy=PATIENT, **CRASH), Verdict.SUSPECT),
+        ("it beats: somebody lies", evidence(5, probe="silent", policy=IMPATIENT, **CRASH), Verdict.HEALTHY),
+        ("it answers: somebody may lie", evidence(500, probe="answers", policy=IMPATIENT, **CRASH), Verdict.AGENT_DOWN),
+        ("one packet of ours may have been lost", evidence(50, probe="silent", readings=1, policy=IMPATIENT, **CRASH), Verdict.SUSPECT),
+        ("without an independent signal there is no fencing", evidence(500, power="on", policy=IMPATIENT, **CRASH), Verdict.SUSPECT),
+    ],
+)
+def test_a_message_of_a_crashing_kernel_is_never_more_than_impatience(why: str, given: Evidence, verdict: Verdict) -> None:
+    """Anybody can send it in anybody's name: nobody is shot by it who shows any life, nor sooner than the operator allowed."""
+    found = judge(given)
+    assert found.verdict is verdict, f"{why}: {found.reason}"
+
+
+def test_what_a_kernel_said_long_ago_is_not_what_it_says() -> None:
+    """A dump is over when the messages have stopped."""
+    given = evidence(70, policy=IMPATIENT, crash={"": Trace("silent", 998.0, 999.0, 2), "n2": Trace("answers", 900.0, 900.0, 1)})
+    assert given.crash_heard_by == frozenset()
+
+
 # --------------------------------------------------------------------------- several networks
 
 TWO = replace(POLICY, networks=("management", "storage"))

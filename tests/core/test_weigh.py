@@ -38,6 +38,10 @@ def counted(name: str, power: Trace | None = None, **given: object) -> str:
         ("probe management", {"probe": "answers", "probes": {MANAGEMENT: Trace("answers", 1.0, 900.0, 9)}},
          "nothing: too old"),
         ("power", {}, "nothing yet"),
+        ("kdump", {"crash": {"": Trace("answers", 990.0, 999.0, 3)}},
+         "patience: the first power-off waits for the dump, no longer than kdump_wait_s"),
+        ("kdump", {"crash": {"n2": Trace("silent", 990.0, 999.0, 3)}}, "nothing"),
+        ("kdump", {"crash": {"": Trace("unknown", 990.0, 999.0, 3)}}, "nothing: could not look"),
     ],
 )
 def test_what_a_signal_counted_for(name: str, given: dict[str, object], counts_for: str) -> None:

@@ -179,6 +179,24 @@ def believes_a_witness_that_hears_nothing() -> Iterator[None]:
         yield
 
 
+@caught("S4", "kdump-forged")
+def believes_whoever_says_that_a_kernel_crashes() -> Iterator[None]:
+    """Takes the message of fence_kdump, which anybody can send, for a proof of death."""
+    def crashed(e: Evidence) -> Any:
+        said = "its kernel says that it crashes"
+        return judge.Judgement(Verdict.FAILED, said) if e.crash_since_s is not None and not e.beats else None
+    with changed("core.judge.RULES", (crashed, *judge.RULES)), changed("core.fence._shows_life", always(False)), \
+            changed("core.fence.is_dumping", always(False)):
+        yield
+
+
+@caught("L1", "kdump-never-ends")
+def waits_for_a_dump_for_ever() -> Iterator[None]:
+    """Does not power a host off for as long as somebody says in its name that its kernel crashes."""
+    with changed("core.fence.is_dumping", lambda _, __, e: bool(e.crash_heard_by)):
+        yield
+
+
 @caught("S4", "approve-came-back")
 def does_not_judge_anew_before_an_off() -> Iterator[None]:
     """Shoots by the verdict that opened the incident, although the host has come back since."""

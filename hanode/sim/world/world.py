@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from hanode.core.facts import Aggregate
 from hanode.core.policy import FenceLevel, FencePlan
+from hanode.core.signals import KDUMP
 from hanode.sim.world.bmc import Bmc, Outlet
 from hanode.sim.world.compute import Compute
 from hanode.sim.world.control import ControlPlane
@@ -25,6 +26,8 @@ from hanode.sim.world.scheduler import Scheduler
 from hanode.sim.world.servers import Server, Servers
 from hanode.sim.world.storage import Storage
 from hanode.sim.world.timeline import Event, Timeline, stamp
+
+KDUMP_SILENCE_S = 25.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class World:
         self.dumb: set[str] = set()  # instances whose service does not answer, however long they run
         self.by_hand: dict[str, str] = {}  # host -> what a person is told to do
         self.lost_networks: set[tuple[str, str]] = set()  # (host, network) over which a living host does not answer
+        self.crash_messages_until_s: dict[str, float] = {}  # host -> until when somebody says in its name that its kernel crashes
         self.further_levels: dict[str, list[list[Bmc]]] = {}  # host -> the devices of its second and later fencing levels
         self.control = ControlPlane(self)
         self.placement = Placement(self)
@@ -94,7 +98,9 @@ class World:
         self.moves = Moves(self)
 
     def answers(self, host: str, host_ip: str, network: str) -> bool:
-        """Does a probe of this host hear it?"""
+        """Does a probe of this host hear it? Of `KDUMP`: does a listener? Who really sends that, nobody can know."""
+        if network == KDUMP:
+            return self.now_s < self.crash_messages_until_s.get(host, 0.0)
         return host in self.hosts and self.hosts[host].host_ip == host_ip and self.hosts[host].answers \
             and (host, network) not in self.lost_networks
 
@@ -104,6 +110,11 @@ class World:
 
     def serves_at(self, address: str) -> bool:
         return any(self.serves(server.instance_id) for server in self.servers.live() if address in server.addresses)
+
+    def say_crash(self, host: str, seconds: float) -> None:
+        """Messages of fence_kdump come in its name for so long, and are remembered a while longer, as by a real listener."""
+        self.crash_messages_until_s[host] = self.now_s + seconds + KDUMP_SILENCE_S
+        self.record("kdump", host, f"for {seconds:.0f} s somebody says that the kernel of {host} crashes")
 
     # ---------------------------------------------------------------- time
 
