@@ -332,6 +332,7 @@ def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     access = Access(**build.journal(settings))
     journal = MeasuredJournal(open_journal(settings.get("journal", "url"), settings.cluster_id, access))
     cloud = patiently("Keystone", lambda: open_cloud(settings))
+    devices.reach(cloud.baremetal)
     ledger = Ledger(journal, cloud.identity(), settings.get("journal", "history"))
     patiently("the journal", ledger.load)
     clock = SystemClock()

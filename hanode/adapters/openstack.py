@@ -10,7 +10,7 @@ from hanode.adapters.glance import Glance
 from hanode.adapters.keystone import Credentials, Keystone
 from hanode.adapters.nova import Nova
 from hanode.adapters.placement import Placement
-from hanode.adapters.rest import Microversion
+from hanode.adapters.rest import Microversion, Rest
 from hanode.core.facts import Fleet, Instance, Migration, Resources, ServerGroup
 from hanode.core.model import Call
 
@@ -28,10 +28,15 @@ class OpenStackCloud:
         self._rests = {"compute": self._keystone.rest("compute", major="2"), "placement": self._keystone.rest("placement")}
         self._nova = Nova(self._rests["compute"])
         self._placement = Placement(self._rests["placement"])
+        self._baremetal = self._keystone.rest("baremetal", major="1")
         self._glance = Glance(self._keystone.rest("image"), skip_image_tags)
 
     def connect(self) -> None:
         self._keystone.authenticate()
+
+    def baremetal(self) -> Rest:
+        """The door to Ironic, which only fencing uses. No network."""
+        return self._baremetal
 
     def catalogue(self) -> frozenset[str]:
         return self._keystone.catalogue()

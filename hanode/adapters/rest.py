@@ -6,11 +6,12 @@ its retries are zero on every call; repeating is the engine's decision, after it
 
 from __future__ import annotations
 
+import json
 import logging
 import ssl
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
@@ -37,6 +38,10 @@ class Authenticator(Protocol):
 
 class NotFound(Refused):
     """The service itself (not a proxy in front of it) says that there is no such thing."""
+
+
+class Conflict(Refused):
+    """409: not now, in the state that it is in."""
 
 
 class NoSuchService(Refused):
@@ -144,7 +149,7 @@ class Rest:
                            f"or allow it this call in the policy of {self._name}")
         if status == 404:
             return NotFound(text) if is_openstack else doubt(text)
-        return Refused(text)
+        return Conflict(text) if status == 409 else Refused(text)
 
 
 @contextmanager
@@ -198,6 +203,8 @@ def _message(response: Any) -> tuple[str, bool]:
         errors = body.get("errors")  # Placement
         if isinstance(errors, list) and errors and isinstance(errors[0], dict):
             return str(errors[0].get("detail", "")).strip(), True
+        if "error_message" in body:  # Ironic, whose message may be JSON once more
+            return _faultstring(body["error_message"]), True
         for value in body.values():  # Nova: {"badRequest": {"code": 400, "message": "..."}}
             if isinstance(value, dict) and "message" in value:
                 return str(value["message"]), True
@@ -206,3 +213,11 @@ def _message(response: Any) -> tuple[str, bool]:
 
 def _tag(request_id: object) -> str:
     return f" (request {request_id})" if request_id else ""
+
+
+def _faultstring(message: Json) -> str:
+    """Ironic's error_message is a text, a mapping, or a mapping written as a text (pecan and wsme of several ages)."""
+    if isinstance(message, str):
+        with suppress(ValueError):
+            message = json.loads(message)
+    return str(message.get("faultstring", message)) if isinstance(message, dict) else str(message)

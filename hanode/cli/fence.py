@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -24,6 +25,7 @@ from hanode.errors import HanodeError, Refused
 
 if TYPE_CHECKING:
     from hanode.adapters.fencing.devices import Devices
+    from hanode.adapters.fencing.ironic import Door
     from hanode.core.facts import DeviceCheck
 
 COLUMNS = ("host", "level", "device", "power", "identity", "seconds", "result", "warning")
@@ -64,7 +66,7 @@ class FenceCheck(Rows):
         if not names:
             raise Refused("no host has a power device; describe them in fencing.yaml")
         roster = journal.records.roster if journal else Roster()
-        rows = list(_checked(Devices(config), names, settings.get("fencing", "proof_s"), roster))
+        rows = list(_checked(Devices(config, _ironic_of(settings)), names, settings.get("fencing", "proof_s"), roster))
         self._failed = any(row[COLUMNS.index("result")] != "ok" for row in rows)
         return COLUMNS, rows
 
@@ -102,6 +104,13 @@ class FenceMute(NamedHost):
         parser = super().get_parser(prog_name)
         parser.add_argument("--for", dest="for_s", metavar="TIME", type=duration_s, required=True, help="for so long: 90s, 30m, 2h or 1d")
         return parser
+
+
+def _ironic_of(settings: build.Settings) -> Callable[[], Door]:
+    """Keystone is asked only for who has a node of Ironic, and once for all of them."""
+    from hanode.daemon import open_cloud
+
+    return lru_cache(maxsize=1)(lambda: open_cloud(settings).baremetal())
 
 
 def _checked(devices: Devices, hosts: Sequence[str], proof_s: float, roster: Roster) -> Iterable[Row]:

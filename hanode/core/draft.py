@@ -13,7 +13,7 @@ from typing import cast
 from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Readiness, Timers, Trace, Verdict
 from hanode.core.facts import Fleet, Host, Instance, Migration, Reading, Resources, ServerGroup, Unknown
 from hanode.core.judge import recent_s
-from hanode.core.levels import host_and_level, power_key, proven_by, together, watched
+from hanode.core.levels import believed, host_and_level, power_key, proven_by, together, watched
 from hanode.core.lifecycle import HostState, step_host
 from hanode.core.model import Action, Answer, Command, Moment, Outcome, Result, Snapshot, Want, WantKind
 from hanode.core.once import once
@@ -143,7 +143,8 @@ class Draft:
         levels = watched(plan, record, every_s)
         for level, pause_s in levels.items():
             self.want(WantKind.POWER, power_key(host, level), pause_s)
-        traces = {level: trace for level, trace in self.power_traces(host).items() if level in levels}
+        read = {level: trace for level, trace in self.power_traces(host).items() if level in levels}
+        traces = {level: believed(plan, record, level, trace) for level, trace in read.items()}
         return together(plan, traces, proven_by(plan, record), self.now.s - recent_s(self.policy))
 
     def power_traces(self, host: str) -> Mapping[int, Trace]:

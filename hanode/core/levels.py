@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from hanode.core.decisions import Trace
 from hanode.core.facts import Power
+from hanode.core.model import Result
 from hanode.core.policy import FencePlan
 from hanode.core.records import HostRecovery, ProofKind
 
@@ -70,6 +71,18 @@ def proven_by(plan: FencePlan, record: HostRecovery | None) -> int:
     """The level whose devices proved the host off; 0 while there is no such proof, or no such level any more."""
     proof = record.proof if record is not None else None
     return proof.level if proof and proof.kind is ProofKind.DEVICE and proof.level <= len(plan.levels) else 0
+
+
+def believed(plan: FencePlan, record: HostRecovery | None, level: int, trace: Trace) -> Trace:
+    """What a level says, as far as it is worth anything: an off that is only a copy counts when an off of ours was done there.
+
+    Whoever gives copies calls an order done only after the machine itself was looked at, twice (`adapters.fencing.ironic`).
+    """
+    if not plan.levels[level - 1].copies or trace.value != Power.OFF or proven_by(plan, record) == level:
+        return trace
+    offs = record.offs if record is not None else ()
+    done = any(off == Result.DONE and plan.order[number % len(plan.order)] == level for number, off in enumerate(offs))
+    return trace if done else replace(trace, value=Power.OTHER.value)
 
 
 def signs_of_life(plan: FencePlan, traces: Mapping[int, Trace], proven: int) -> tuple[Trace, ...]:

@@ -27,6 +27,7 @@ class FenceLevel:
 
     tries: int = 1  # power-offs sent to it in one pass over the levels
     outlets: bool = False  # they only feed the host: "on" says that there is current, not that it lives
+    copies: bool = False  # what is read of them is a copy that may be old (Ironic): off counts only after an off of ours was done
 
 
 @dataclass(frozen=True)

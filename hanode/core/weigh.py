@@ -8,7 +8,7 @@ from dataclasses import replace
 from hanode.core.decisions import Sign, Trace
 from hanode.core.facts import Power
 from hanode.core.judge import Evidence, recent_s
-from hanode.core.levels import power_key
+from hanode.core.levels import believed, power_key
 from hanode.core.signals import KDUMP
 
 LIFE = "life: it is not shot"
@@ -31,7 +31,8 @@ def _heartbeat(e: Evidence) -> Iterator[Sign]:
 
 
 def _power(e: Evidence, power: Mapping[str, Trace]) -> Iterator[Sign]:
-    levels = e.policy.plan_of(e.host.name).levels
+    plan = e.policy.plan_of(e.host.name)
+    levels = plan.levels
     for number, level in enumerate(levels, 1):
         trace = power.get(power_key(e.host.name, number))
         name = "power" if len(levels) == 1 else f"power level {number}"
@@ -39,6 +40,8 @@ def _power(e: Evidence, power: Mapping[str, Trace]) -> Iterator[Sign]:
             yield Sign(name, "", "not read", None, 0, "nothing yet")
         elif e.host.name in e.roster.quarantined:
             yield _sign(name, "", trace, e, "nothing: the device is quarantined")
+        elif believed(plan, e.record, number, trace) != trace:
+            yield _sign(name, "", trace, e, "nothing: a copy, which may be old, until a power-off of ours is done there")
         else:
             yield _sign(name, "", trace, e, _of_power(trace, e, level.outlets))
 

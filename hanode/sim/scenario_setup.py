@@ -118,6 +118,7 @@ SETUP: Mapping[str, Word] = {
                   _hosts),
     "by-hand": Word("HOST TEXT", lambda stage, host, text: stage.world.by_hand.update({host: text})),
     "fencing-level": Word("HOST... devices=NUMBER [outlets]", _fencing_level),
+    "copied": Word("HOST...", lambda stage, hosts: stage.world.copied.update(hosts)),
     "without-device": Word("HOST...", lambda stage, hosts: stage.without_device.update(hosts)),
     "aggregate": Word("NAME HOST... rack=NAME metadata=TEXT", _aggregate),
     "image": Word("NAME tagged NAME", lambda stage, image, tag: stage.world.nova.tag_image(image, tag)),

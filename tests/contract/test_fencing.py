@@ -32,6 +32,7 @@ from tests.contract.bmcs import (
     with_timeout,
 )
 from tests.contract.ipmi_bmcs import ScriptedIpmitool, SimulatedIpmi
+from tests.contract.ironic_nodes import IronicNode
 from tests.contract.programs import ScriptedAgent, ScriptedCommand
 
 
@@ -110,7 +111,24 @@ def bmc(request: pytest.FixtureRequest) -> Bmc:
     return double
 
 
-@pytest.fixture(params=[*BMCS, "agent", "command"])
+@pytest.fixture
+def ironic(monkeypatch: pytest.MonkeyPatch) -> Iterator[IronicNode]:
+    node = IronicNode(monkeypatch)
+    yield node
+    node.stop()
+
+
+PRIVATE = [*BMCS, "agent", "command"]
+
+
+@pytest.fixture(params=PRIVATE)
+def private(request: pytest.FixtureRequest) -> Bmc:
+    """A device that is asked itself, with a password of its own."""
+    double: Bmc = request.getfixturevalue(request.param)
+    return double
+
+
+@pytest.fixture(params=[*PRIVATE, "ironic"])
 def device(request: pytest.FixtureRequest) -> Bmc:
     """Any device; of what stands behind a program, the program decides how much it tells."""
     double: Bmc = request.getfixturevalue(request.param)
@@ -148,12 +166,12 @@ def test_a_host_is_powered_on(device: Bmc) -> None:
     assert fencer.read_power(HOST) is Power.ON
 
 
-def test_a_device_that_lies_reads_on(device: Bmc) -> None:
-    """An accepted off is no proof: the driver passes on what the device shows, and others judge."""
-    device.lie()
-    fencer = devices(device.settings)
+def test_a_device_that_lies_reads_on(private: Bmc) -> None:
+    """An accepted off is no proof: the driver passes on what the private shows, and others judge."""
+    private.lie()
+    fencer = devices(private.settings)
     fencer.power_off(HOST, never)
-    assert device.orders() == 1
+    assert private.orders() == 1
     assert fencer.read_power(HOST) is Power.ON
 
 
@@ -219,24 +237,24 @@ def test_nothing_is_sent_after_an_abort(device: Bmc) -> None:
     assert device.orders() == 0
 
 
-def test_a_new_password_needs_no_restart(device: Bmc) -> None:
+def test_a_new_password_needs_no_restart(private: Bmc) -> None:
     """Rotating the secrets of a thousand BMCs must not touch the daemon."""
-    fencer = devices(device.settings)
+    fencer = devices(private.settings)
     assert fencer.read_power(HOST) is Power.ON
-    device.change_password("changed")
-    assert device.settings.secret is not None and device.settings.secret.file is not None
-    device.settings.secret.file.write_text("changed\n")
+    private.change_password("changed")
+    assert private.settings.secret is not None and private.settings.secret.file is not None
+    private.settings.secret.file.write_text("changed\n")
     wait_until(lambda: answers(fencer))  # the simulator had to be started anew for it
     assert fencer.read_power(HOST) is Power.ON
 
 
-def test_a_password_that_others_can_read_is_not_used(device: Bmc) -> None:
+def test_a_password_that_others_can_read_is_not_used(private: Bmc) -> None:
     """Loosened after the start: refused like any other wrong configuration, with the remedy."""
-    assert device.settings.secret is not None and device.settings.secret.file is not None
-    device.settings.secret.file.chmod(0o644)
+    assert private.settings.secret is not None and private.settings.secret.file is not None
+    private.settings.secret.file.chmod(0o644)
     with pytest.raises(Refused, match="chmod 600"):
-        devices(device.settings).power_off(HOST, never)
-    assert device.orders() == 0
+        devices(private.settings).power_off(HOST, never)
+    assert private.orders() == 0
 
 
 def test_a_host_without_a_device_is_refused() -> None:
@@ -280,11 +298,11 @@ def test_a_call_that_waits_for_its_turn_gives_up_having_sent_nothing(redfish: Re
     assert redfish.orders() == 1
 
 
-def test_no_error_holds_a_password(device: Bmc) -> None:
+def test_no_error_holds_a_password(private: Bmc) -> None:
     """Errors are logged and shown."""
-    device.vanish()
+    private.vanish()
     with pytest.raises(Unreachable) as caught:
-        devices(with_timeout(device.settings, 5.0)).power_off(HOST, never)
+        devices(with_timeout(private.settings, 5.0)).power_off(HOST, never)
     assert PASSWORD not in repr(caught.value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from hanode.core.decisions import Beat, Timers, Trace, Verdict
 from hanode.core.facts import Aggregate, Fleet, Reading
 from hanode.core.judge import Evidence, judge
 from hanode.core.model import Snapshot, WantKind
+from hanode.core.policy import Policy
 from hanode.core.records import Roster
 from hanode.core.remember import remember
 from hanode.core.suspicion import suspect_after_s
@@ -101,20 +103,25 @@ def test_a_living_host_is_fenced_only_where_its_aggregate_says_so() -> None:
 
 PATIENT = replace(POLICY, kdump=True)
 IMPATIENT = replace(PATIENT, kdump_fence_after_s=30.0)
-CRASH = {"crash": {"": Trace("answers", 990.0, 999.0, 3)}, "crash_since_s": 990.0}
+
+
+def crashing(silent_s: float, policy: Policy = IMPATIENT, **changes: Any) -> Evidence:
+    """Somebody has said for ten seconds that its kernel crashes."""
+    given = evidence(silent_s, **changes)
+    return replace(given, policy=policy, crash={"": Trace("answers", 990.0, 999.0, 3)}, crash_since_s=990.0)
 
 
 @pytest.mark.parametrize(
     ("why", "given", "verdict"),
     [
-        ("silent for long enough", evidence(30, power="on", probe="silent", policy=IMPATIENT, **CRASH), Verdict.FAILED),
-        ("not yet", evidence(29, power="on", probe="silent", policy=IMPATIENT, **CRASH), Verdict.SUSPECT),
+        ("silent for long enough", crashing(30, power="on", probe="silent"), Verdict.FAILED),
+        ("not yet", crashing(29, power="on", probe="silent"), Verdict.SUSPECT),
         ("nobody has said so", evidence(30, power="on", probe="silent", policy=IMPATIENT), Verdict.SUSPECT),
-        ("by default it shortens nothing", evidence(59, power="on", probe="silent", policy=PATIENT, **CRASH), Verdict.SUSPECT),
-        ("it beats: somebody lies", evidence(5, probe="silent", policy=IMPATIENT, **CRASH), Verdict.HEALTHY),
-        ("it answers: somebody may lie", evidence(500, probe="answers", policy=IMPATIENT, **CRASH), Verdict.AGENT_DOWN),
-        ("one packet of ours may have been lost", evidence(50, probe="silent", readings=1, policy=IMPATIENT, **CRASH), Verdict.SUSPECT),
-        ("without an independent signal there is no fencing", evidence(500, power="on", policy=IMPATIENT, **CRASH), Verdict.SUSPECT),
+        ("by default it shortens nothing", crashing(59, PATIENT, power="on", probe="silent"), Verdict.SUSPECT),
+        ("it beats: somebody lies", crashing(5, probe="silent"), Verdict.HEALTHY),
+        ("it answers: somebody may lie", crashing(500, probe="answers"), Verdict.AGENT_DOWN),
+        ("one packet of ours may have been lost", crashing(50, probe="silent", readings=1), Verdict.SUSPECT),
+        ("without an independent signal there is no fencing", crashing(500, power="on"), Verdict.SUSPECT),
     ],
 )
 def test_a_message_of_a_crashing_kernel_is_never_more_than_impatience(why: str, given: Evidence, verdict: Verdict) -> None:

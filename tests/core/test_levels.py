@@ -11,6 +11,7 @@ from hanode.core.facts import Power
 from hanode.core.levels import (
     UNTRIED_S,
     another_is_next,
+    believed,
     host_and_level,
     is_exhausted,
     level_of_try,
@@ -22,6 +23,7 @@ from hanode.core.levels import (
     watched,
 )
 from hanode.core.lifecycle import HostState
+from hanode.core.model import Result
 from hanode.core.policy import NO_DEVICE, ONE_DEVICE, FenceLevel, FencePlan, Policy
 from hanode.core.records import HostRecovery, Proof, ProofKind
 
@@ -178,3 +180,41 @@ def test_a_hosts_own_plan_wins_over_a_pattern_and_the_first_pattern_wins() -> No
     policy = Policy(fenceable=frozenset({"c9"}), fence_plans={"c1": TWO_BMCS, "gpu-*": NO_DEVICE, "*-1": BMC_AND_OUTLETS, "g*": ONE_DEVICE})
     plans = {host: policy.plan_of(host) for host in ("c1", "c9", "gpu-1", "g-2", "x")}
     assert plans == {"c1": TWO_BMCS, "c9": ONE_DEVICE, "gpu-1": NO_DEVICE, "g-2": ONE_DEVICE, "x": NO_DEVICE}
+
+
+# --------------------------------------------------------------------------- what is only a copy
+
+COPY_AND_BMC = FencePlan((FenceLevel(copies=True), BMC))
+OFF = trace("off")
+
+
+@pytest.mark.parametrize(("why", "offs", "said"), [
+    ("nothing was ordered: it may be of last week", (), "other"),
+    ("nobody knows what became of the order", ("",), "other"),
+    ("the order may have ended any way", (Result.AMBIGUOUS,), "other"),
+    ("it was refused", (Result.REFUSED,), "other"),
+    ("the order was done: the machine was looked at", (Result.DONE,), "off"),
+    ("another level's order says nothing of this copy", (Result.REFUSED, Result.DONE), "other"),
+    ("done in the second pass", (Result.REFUSED, Result.REFUSED, Result.DONE), "off"),
+])
+def test_an_off_that_is_a_copy_counts_only_after_an_off_of_ours_was_done_there(why: str, offs: tuple[str, ...], said: str) -> None:
+    """The database may have said so since before the host failed."""
+    assert believed(COPY_AND_BMC, replace(record(0), offs=offs), 1, OFF).value == said, why
+
+
+def test_a_copy_that_was_the_proof_goes_on_counting() -> None:
+    """Another leader reads it again before each batch; the order is in the record as the proof."""
+    assert believed(COPY_AND_BMC, record(0, proof(1)), 1, OFF) == OFF
+    assert believed(COPY_AND_BMC, record(0, proof(2)), 1, OFF).value == "other"
+
+
+def test_a_copy_that_says_on_is_believed_at_once() -> None:
+    """Doubt needs no proof."""
+    on = trace("on")
+    assert believed(COPY_AND_BMC, None, 1, on) == on
+    assert believed(COPY_AND_BMC, None, 1, OFF).value == "other"
+
+
+def test_a_device_that_is_asked_itself_needs_no_order() -> None:
+    """A host that its own BMC finds off is dead without any."""
+    assert believed(COPY_AND_BMC, None, 2, OFF) == OFF

@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 from hanode.core import fence, judge, remember
-from hanode.core.decisions import Trace, Verdict
+from hanode.core.decisions import Judgement, Trace, Verdict
 from hanode.core.draft import Draft
 from hanode.core.facts import Power
 from hanode.core.judge import Evidence
@@ -68,6 +68,13 @@ def takes_an_accepted_off_for_off() -> Iterator[None]:
         if "done" in now.offs:
             fence.fenced(draft, now, Proof(ProofKind.DEVICE, "it has accepted", draft.now.at))
     with changed("core.fence._follow_off", believing), _looks_no_more():
+        yield
+
+
+@caught("S2", "fence-old-copy")
+def believes_an_old_copy() -> Iterator[None]:
+    """Takes what Ironic remembers of a machine for two readings of it."""
+    with changed("core.draft.believed", lambda _plan, _record, _level, trace: trace):
         yield
 
 
@@ -184,7 +191,7 @@ def believes_whoever_says_that_a_kernel_crashes() -> Iterator[None]:
     """Takes the message of fence_kdump, which anybody can send, for a proof of death."""
     def crashed(e: Evidence) -> Any:
         said = "its kernel says that it crashes"
-        return judge.Judgement(Verdict.FAILED, said) if e.crash_since_s is not None and not e.beats else None
+        return Judgement(Verdict.FAILED, said) if e.crash_since_s is not None and not e.beats else None
     with changed("core.judge.RULES", (crashed, *judge.RULES)), changed("core.fence._shows_life", always(False)), \
             changed("core.fence.is_dumping", always(False)):
         yield

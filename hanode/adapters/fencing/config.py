@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hanode.adapters.fencing.drivers import PLACE, read_device
-from hanode.adapters.fencing.settings import AgentSettings, HostDevices, RedfishSettings, Settings
+from hanode.adapters.fencing.settings import AgentSettings, HostDevices, IronicSettings, RedfishSettings, Settings
 from hanode.adapters.fencing.yaml_file import Section, read_mapping
 from hanode.core.policy import FenceLevel, FencePlan
 from hanode.errors import ConfigError, Refused
@@ -69,7 +69,12 @@ class FencingConfig:
 def plan_of(devices: HostDevices) -> FencePlan:
     """A level counts as outlets only when all of it is: one device that sees the machine itself may contradict."""
     levels = tuple(
-        FenceLevel(max(settings.tries for settings in level), all(settings.outlet for settings in level)) for level in devices.levels
+        FenceLevel(
+            max(settings.tries for settings in level),
+            all(settings.outlet for settings in level),
+            any(isinstance(settings, IronicSettings) for settings in level),
+        )
+        for level in devices.levels
     )
     return FencePlan(levels, devices.by_hand)
 

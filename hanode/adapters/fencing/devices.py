@@ -15,6 +15,7 @@ from hanode.adapters.fencing.command import Command
 from hanode.adapters.fencing.config import FencingConfig, plan_of
 from hanode.adapters.fencing.identity import expecting, is_configured
 from hanode.adapters.fencing.ipmi import Ipmi
+from hanode.adapters.fencing.ironic import Door, Ironic
 from hanode.adapters.fencing.logins import Logins
 from hanode.adapters.fencing.redfish import Redfish
 from hanode.adapters.fencing.secret import Secret
@@ -23,6 +24,7 @@ from hanode.adapters.fencing.settings import (
     CommandSettings,
     HostDevices,
     IpmiSettings,
+    IronicSettings,
     RedfishSettings,
     Settings,
 )
@@ -94,11 +96,16 @@ class Turn:
 class Devices:
     """Each use opens the device anew from the settings of that moment: `reload` and changed passwords work at once."""
 
-    def __init__(self, config: FencingConfig) -> None:
+    def __init__(self, config: FencingConfig, ironic: Callable[[], Door] | None = None) -> None:
         self._config = config
+        self._ironic = ironic or _no_ironic
         self._turns: dict[str, Turn] = {}
         self._logins = Logins()
         self._identities: Mapping[str, Mapping[str, str]] = {}
+
+    def reach(self, ironic: Callable[[], Door]) -> None:
+        """Speak to the nodes of Ironic through this; until then each use of one is refused."""
+        self._ironic = ironic
 
     def reload(self, config: FencingConfig) -> None:
         self._config, self._logins = config, Logins()
@@ -205,7 +212,7 @@ class Devices:
         """`abort` None: a check, which gives way."""
         with self._turn(settings, abort) as attempt:
             if settings.secret is None:
-                return _translated(lambda: use(DRIVERS[type(settings)](settings), attempt))
+                return _translated(lambda: use(self._open(settings), attempt))
             credentials, fingerprint = _credentials(devices, settings), 0
             try:
                 fingerprint = _fingerprint(settings.secret)
@@ -216,16 +223,18 @@ class Devices:
             self._logins.accepted(credentials)
             return answer
 
-    @staticmethod
-    def _let_in(settings: Settings, secret: Secret, attempt: Attempt, use: Callable[[Device, Attempt], T]) -> T:
+    def _open(self, settings: Settings) -> Device:
+        return Ironic(settings, self._ironic) if isinstance(settings, IronicSettings) else DRIVERS[type(settings)](settings)
+
+    def _let_in(self, settings: Settings, secret: Secret, attempt: Attempt, use: Callable[[Device, Attempt], T]) -> T:
         """With one password after another, until the device lets us in; a refused login has ordered nothing."""
         *others, last = secret.each()
         for tried in others:
             try:
-                return use(DRIVERS[type(settings)](replace(settings, secret=tried)), attempt)
+                return use(self._open(replace(settings, secret=tried)), attempt)
             except (LoginRefused, ConfigError):  # ConfigError: it is not readable, or not there any more
                 continue
-        return _translated(lambda: use(DRIVERS[type(settings)](replace(settings, secret=last)), attempt))
+        return _translated(lambda: use(self._open(replace(settings, secret=last)), attempt))
 
     @contextmanager
     def _turn(self, settings: Settings, abort: Abort | None) -> Iterator[Attempt]:
@@ -236,6 +245,10 @@ class Devices:
 
     def _turn_of(self, settings: Settings) -> Turn:
         return self._turns.setdefault(settings.line, Turn())
+
+
+def _no_ironic() -> Door:
+    raise Refused("nobody here speaks to Ironic: this daemon is not connected to the cloud yet")
 
 
 def _level(devices: HostDevices, host: str, level: int) -> tuple[Settings, ...]:

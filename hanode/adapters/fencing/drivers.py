@@ -23,6 +23,7 @@ from hanode.adapters.fencing.settings import (
     AgentSettings,
     CommandSettings,
     IpmiSettings,
+    IronicSettings,
     RedfishSettings,
     Settings,
 )
@@ -41,12 +42,13 @@ IPMI = COMMON | {"address", "username", "port", "cipher", "privilege", "uuid"}
 REDFISH = COMMON | {"url", "system", "username", "ca_file", "verify", "auth", "uuid", "serial"}
 AGENT = COMMON | {"agent", "options", "password_option"}
 COMMAND = COMMON | {"command"}
+IRONIC = frozenset({"driver", "timeout_s", "tries", "node", "uuid", "instance_uuid"})
 MANUAL = frozenset({"driver", "instruction"})
 
 
 def read_device(host: str, file: Path, path: str, content: object) -> Settings | str:
     """The settings of one device; of the driver `manual` the instruction for a person. Raises ConfigError."""
-    driver = Section(file, path, content, known=IPMI | REDFISH | AGENT | COMMAND | MANUAL).text("driver")
+    driver = Section(file, path, content, known=IPMI | REDFISH | AGENT | COMMAND | IRONIC | MANUAL).text("driver")
     if driver == "manual":
         return Section(file, path, content, MANUAL).text("instruction")
     if driver not in DRIVERS:
@@ -105,6 +107,16 @@ def _read_redfish(host: str, section: Section) -> Settings:
     )
 
 
+def _read_ironic(host: str, section: Section) -> Settings:
+    return IronicSettings(
+        host=host,
+        node=section.text("node"),
+        uuid=_uuid(section),
+        instance_uuid=_uuid(section, "instance_uuid"),
+        **_common(section, PROGRAM_TIMEOUT_S),
+    )
+
+
 # --------------------------------------------------------------------------- programs
 
 NO_POWER = frozenset({
@@ -128,6 +140,8 @@ def _read_agent(host: str, section: Section) -> Settings:
     name = section.text("agent")
     if not re.fullmatch(r"fence_[a-z0-9_]+", name):
         raise section.wrong("agent", f"{name!r} is no program of fence-agents, whose names begin with fence_; else use driver command")
+    if name == "fence_ironic":
+        raise section.wrong("agent", "fence_ironic believes Ironic's copy of the power state, which may be old: use driver ironic")
     if name in NO_POWER:
         raise section.wrong("agent", f"{name} does not switch the power of a host: its `off` proves nothing; use another device")
     program = metadata.find(name)
@@ -191,6 +205,7 @@ DRIVERS: Mapping[str, tuple[Collection[str], Callable[[str, Section], Settings]]
     "redfish": (REDFISH, _read_redfish),
     "agent": (AGENT, _read_agent),
     "command": (COMMAND, _read_command),
+    "ironic": (IRONIC, _read_ironic),
 }
 
 
@@ -238,12 +253,12 @@ def _cipher(section: Section) -> int:
     return cipher
 
 
-def _uuid(section: Section) -> str:
-    text = section.text("uuid", "")
+def _uuid(section: Section, key: str = "uuid") -> str:
+    text = section.text(key, "")
     try:
         return str(UUID(text)) if text else ""
     except ValueError as error:
-        raise section.wrong("uuid", f"{text!r} is not a UUID; write it as the device shows it") from error
+        raise section.wrong(key, f"{text!r} is not a UUID; write it as the device shows it") from error
 
 
 def _url(section: Section) -> str:

@@ -121,7 +121,30 @@ class CommandSettings:
         return self.device
 
 
-Settings = IpmiSettings | RedfishSettings | AgentSettings | CommandSettings
+@dataclass(frozen=True)
+class IronicSettings:
+    """A node of Ironic, asked as the user of group [keystone]."""
+
+    host: str
+    node: str  # uuid or name
+    uuid: str = ""
+    instance_uuid: str = ""
+    secret: Secret | None = None  # it has none of its own
+    timeout_s: float = PROGRAM_TIMEOUT_S
+    tries: int = 1
+    outlet: bool = False
+
+    @property
+    def device(self) -> str:
+        """The one device behind these settings: two hosts must not share it."""
+        return f"ironic {self.node.lower()}"
+
+    @property
+    def line(self) -> str:
+        return self.device
+
+
+Settings = IpmiSettings | RedfishSettings | AgentSettings | CommandSettings | IronicSettings
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from hanode.sim.cloud import redfish
 from hanode.sim.cloud.control import Control
 from hanode.sim.cloud.glance import GlanceApi
 from hanode.sim.cloud.http import HttpServer, Request, Response, find
+from hanode.sim.cloud.ironic import IronicApi
 from hanode.sim.cloud.keystone import Keystone
 from hanode.sim.cloud.live import LiveWorld
 from hanode.sim.cloud.nova import NovaApi
@@ -43,6 +44,7 @@ class EmbeddedCloud:
         self._nova = NovaApi(self.live, self._keystone, page_size)
         self._placement = PlacementApi(self.live, self._keystone)
         self._glance = GlanceApi(self.live, self._keystone)
+        self.ironic = IronicApi(self.live, self._keystone)
         self._port = port
         self._probe_port = probe_port
         self._servers: list[HttpServer] = []
@@ -53,11 +55,14 @@ class EmbeddedCloud:
         front = self._serve(HttpServer(self._answer_front, port=self._port))
         nova = self._serve(HttpServer(self._nova.answer))
         placement = self._serve(HttpServer(self._placement.answer))
+        baremetal = self._serve(HttpServer(self.ironic.answer))
+        self.ironic.url = baremetal.url
         bmcs = self._serve(HttpServer(RedfishApi(self.live).answer))
         self.urls = Urls(f"{front.url}/identity/v3", f"{nova.url}/v2.1", placement.url, f"{front.url}/image", bmcs.url,
                          f"{front.url}/control")
         self._keystone.url = self.urls.keystone
-        self._keystone.catalog = {"compute": self.urls.nova, "placement": self.urls.placement, "image": self.urls.glance}
+        self._keystone.catalog = {"compute": self.urls.nova, "placement": self.urls.placement, "image": self.urls.glance,
+                                  "baremetal": f"{baremetal.url}/v1"}
         self._probes = ProbeListeners(self._probe_addresses(), self._probe_port)
         self.live.watch(lambda: self._follow(nova, placement))
         self.live.start()

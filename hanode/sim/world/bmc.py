@@ -26,6 +26,7 @@ class BmcMode(StrEnum):
     SLOW = "acts some seconds later than others, and says on until then"
     FLAPPING = "says on and off in turn"
     WRONG_MACHINE = "is wired to another host"
+    OLD_COPY = "says off from an old copy until it has carried out an order"
     POWERING_OFF = "says PoweringOff for some seconds before it is off"
 
 
@@ -39,6 +40,7 @@ class Bmc:
         self.seconds = 0.0  # of SLOW and POWERING_OFF
         self.acts_on = host  # of WRONG_MACHINE
         self._order = 0  # the newest command wins
+        self._obeyed = 0  # commands carried out
         self._powering_off = False
         self._claims_off = False
         self._readings = 0
@@ -68,6 +70,8 @@ class Bmc:
             raise Hang(f"the power device of {self.host} does not answer")
         if self._powering_off:
             return Power.OTHER
+        if self.mode is BmcMode.OLD_COPY and not self._obeyed:
+            return Power.OFF
         if self.mode is BmcMode.LIES_OFF and self._claims_off:
             return Power.OFF
         return Power.ON if self._is_on() else Power.OFF
@@ -116,8 +120,12 @@ class Bmc:
             if order != self._order:
                 return
             self._powering_off = False
+            self._obeyed += 1
             self._switch(to)
 
+        if self.mode is BmcMode.OLD_COPY:
+            act()  # who gives copies calls an order accepted only once it is carried out
+            return
         self._world.after((timings.off_s if to == "off" else timings.on_s) + extra_s, act, f"power {to} {self.host}")
 
     def _switch(self, to: str) -> None:

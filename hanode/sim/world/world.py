@@ -83,6 +83,7 @@ class World:
         self.bmcs: dict[str, Bmc] = {}
         self.dumb: set[str] = set()  # instances whose service does not answer, however long they run
         self.by_hand: dict[str, str] = {}  # host -> what a person is told to do
+        self.copied: set[str] = set()  # hosts whose first level is read from a copy, as Ironic's
         self.lost_networks: set[tuple[str, str]] = set()  # (host, network) over which a living host does not answer
         self.crash_messages_until_s: dict[str, float] = {}  # host -> until when somebody says in its name that its kernel crashes
         self.further_levels: dict[str, list[list[Bmc]]] = {}  # host -> the devices of its second and later fencing levels
@@ -171,12 +172,13 @@ class World:
         return [[self.bmcs[host]], *self.further_levels.get(host, [])][number - 1]
 
     def fence_plans(self) -> Mapping[str, FencePlan]:
-        """As fencing.yaml would say it, of the hosts with more than one level, or with none but a person."""
+        """As fencing.yaml would say it, of the hosts with anything but a single BMC."""
         by_hand = {host: FencePlan((), text) for host, text in sorted(self.by_hand.items())}
-        return by_hand | {
-            host: FencePlan((FenceLevel(), *(FenceLevel(outlets=isinstance(level[0], Outlet)) for level in levels)))
-            for host, levels in sorted(self.further_levels.items())
-        }
+        return by_hand | {host: self._plan(host) for host in sorted({*self.further_levels, *self.copied})}
+
+    def _plan(self, host: str) -> FencePlan:
+        further = (FenceLevel(outlets=isinstance(level[0], Outlet)) for level in self.further_levels.get(host, []))
+        return FencePlan((FenceLevel(copies=host in self.copied), *further))
 
     def add_aggregate(self, name: str, hosts: Iterable[str], metadata: Mapping[str, str] | None = None) -> None:
         self.nova.add_aggregate(Aggregate(name, frozenset(hosts), dict(metadata or {})))
