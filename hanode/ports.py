@@ -291,5 +291,5 @@ class Executor(Protocol):
     """Where slow calls run. In production a pool of threads; in the simulator virtual time."""
 
     def submit(self, pool: str, call: Callable[[], None]) -> None:
-        """Run `call` soon, in the named pool ("read" | "ask" | "fence" | "act"). `call` itself never raises."""
+        """Run `call` soon, in the named pool ("read" | "look" | "ask" | "fence" | "act"). `call` itself never raises."""
         ...

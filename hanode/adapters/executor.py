@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 
 LOG = logging.getLogger(__name__)
 
-POOLS: Mapping[str, int] = {"read": 16, "ask": 8, "fence": 16, "act": 6}
+POOLS: Mapping[str, int] = {"read": 16, "look": 64, "ask": 8, "fence": 100, "act": 6}
+"""Threads begin when they are needed. As many fence as [fencing] max_at_once may be: a host waits for no other's slow device."""
 
 
 class ThreadExecutor:

@@ -108,7 +108,7 @@ class Evidence:
         trace = self.power
         return self._recent(trace, Power.OFF) and trace is not None and trace.twice(self.policy.reading_gap_s)
 
-    @cached_property
+    @once
     def crash_heard_by(self) -> frozenset[str]:
         """Who goes on hearing that its kernel crashes; never a sign of life, nor of death."""
         return frozenset(by for by, trace in self.crash.items() if self._recent(trace, "answers"))

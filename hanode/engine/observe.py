@@ -19,6 +19,10 @@ from hanode.ports import Clock, Cloud, Executor, Fencer, Probe, Programs
 
 Key = tuple[WantKind, str]
 URGENT = frozenset({WantKind.POWER, WantKind.PROBE, WantKind.FLEET})
+POOL_OF: Mapping[WantKind, str] = {WantKind.SERVES: "ask", **dict.fromkeys((WantKind.POWER, WantKind.PROBE, WantKind.CHECK), "look")}
+"""Dead machines keep whoever asks them waiting until his time is up: nobody who reads Nova waits behind that. And guests that do not
+answer keep no proof of death waiting."""
+
 PATIENCE = 1.5
 """A read that takes a second is begun again after one and a half: a third of the time is left to others."""
 
@@ -86,8 +90,7 @@ class Observer:
             self._finished.put((key, Reading(value, started_s, self._clock.now().s)))
             self._wake()
 
-        # Guests that do not answer must not keep proofs of death waiting for a thread.
-        self._executor.submit("ask" if key[0] is WantKind.SERVES else "read", run)
+        self._executor.submit(POOL_OF.get(key[0], "read"), run)
 
     def _all_readers(self) -> Mapping[WantKind, Callable[[str], object]]:
         cloud, fencer = self._cloud, self._fencer

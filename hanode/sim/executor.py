@@ -75,8 +75,9 @@ class SimExecutor:
     _current: _Running | None = None
 
     def submit(self, pool: str, call: Callable[[], None]) -> None:
-        self._queues.setdefault(pool, deque()).append(_Running(pool, call))
-        self._admit(pool)
+        width = "read" if pool == "look" else pool  # here both share the readers
+        self._queues.setdefault(width, deque()).append(_Running(width, call))
+        self._admit(width)
 
     def next_due_s(self) -> float | None:
         return self._due[0][0] if self._due else None

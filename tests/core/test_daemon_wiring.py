@@ -17,12 +17,13 @@ import pytest
 from prometheus_client import generate_latest
 
 from hanode import metrics
-from hanode.adapters.executor import ThreadExecutor
+from hanode.adapters.executor import POOLS, ThreadExecutor
 from hanode.adapters.fencing.config import FencingConfig
 from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.notify.courier import Couriers
 from hanode.adapters.systemd import Systemd
 from hanode.conf import build
+from hanode.conf.judgement import FENCING
 from hanode.core.policy import Policy
 from hanode.daemon import Daemon, Parts, Patiently, load_devices, make_probe
 from hanode.engine.ledger import ForeignJournal
@@ -363,6 +364,12 @@ def test_without_a_probe_nothing_is_claimed_of_a_host(tmp_path: Path) -> None:
     probe = make_probe(build.load([str(tmp_path / "a.conf")]))
     with pytest.raises(Unreachable):
         probe.answers("compute1", "192.0.2.1", "management")
+
+
+def test_as_many_hosts_can_be_fenced_at_once_as_may_be() -> None:
+    """Each power-off holds a thread for as long as its device takes: fewer threads would make hosts wait for each other."""
+    most = next(option.type.max for option in FENCING[1] if option.dest == "max_at_once")
+    assert POOLS["fence"] >= most
 
 
 def test_a_series_that_was_shown_goes_to_0_instead_of_vanishing() -> None:
