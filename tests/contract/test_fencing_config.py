@@ -135,7 +135,7 @@ def test_the_longer_examples_are_valid_too(tmp_path: Path, secret: Path) -> None
     sample = re.sub(r"(?m)^(  )?# (?=( |templates:| *compute5))", r"\1", SAMPLE.read_text().split("  # A second level", 1)[1])
     begun = "hosts:\n" + sample.split("\n", 1)[1].replace("# Many hosts", "\n# Many hosts")
     pages = [begun, *re.findall(r"(?s)```yaml\n(.*?)```", PAGE.read_text())]
-    assert len(pages) == 8
+    assert len(pages) == 9
     program = tmp_path / "switch-host"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -214,7 +214,7 @@ def test_exactly_one_source_of_the_password(tmp_path: Path, secret: Path) -> Non
 @pytest.mark.parametrize(("changes", "message"), [
     ({"adress": "10.0.0.1"}, r"cn1\.adress: unknown key; did you mean 'address'\?"),
     ({"driver": "impi"}, r"cn1\.driver: unknown driver 'impi'; did you mean 'ipmi'\?"),
-    ({"driver": "wol"}, r"cn1\.driver: unknown driver 'wol'; known are agent, command, ipmi, manual, redfish"),
+    ({"driver": "wol"}, r"cn1\.driver: unknown driver 'wol'; known are agent, command, ipmi, ironic, manual, redfish"),
     ({"system": "/redfish/v1/Systems/1"}, r"cn1\.system: unknown key"),
     ({"cipher": 0}, r"cn1\.cipher: .*CVE-2013-4782.*use 17 or 3"),
     ({"cipher": 8}, r"cn1\.cipher: is 8; use 17"),
