@@ -95,14 +95,17 @@ def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool) -> Ev
     empty = suspected and not awaited and record is not None and not accounts.recoverable(record.instances)
     e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, record=record, named=named, empty=empty)
     every_s = _attention(e)
-    off = any(trace.value == Power.OFF for trace in draft.power_traces(name).values()) or read_off(draft, name)
-    if every_s is None and e.beats and off:
+    if every_s is None and e.beats and _has_read_off(draft, name):
         every_s = draft.policy.reading_gap_s  # it reports and has read off: either it came back, or the device lies
     if every_s is None:
         return e
     witnessed = _witnessed(draft, record, name, every_s)
     e = replace(e, power=draft.power(name, every_s), probes=draft.probes(name, every_s), witnessed=witnessed)
     return with_crash(draft, e, every_s)
+
+
+def _has_read_off(draft: Draft, host: str) -> bool:
+    return any(trace.value == Power.OFF for trace in draft.power_traces(host).values()) or read_off(draft, host)
 
 
 def _witnessed(draft: Draft, record: HostRecovery | None, name: str, every_s: float) -> Mapping[tuple[str, str], Trace]:

@@ -283,4 +283,8 @@ RULES: tuple[Rule, ...] = (_exempt, _unreadable, _beating, _held, _fence_living,
 
 def judge(e: Evidence) -> Judgement:
     """The verdict on one host: the first rule that speaks, else SUSPECT."""
-    return next((found for rule in RULES if (found := rule(e)) is not None), _suspect(e))
+    for rule in RULES:
+        found = rule(e)
+        if found is not None:
+            return found
+    return _suspect(e)

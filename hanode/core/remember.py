@@ -43,8 +43,8 @@ def remember(timers: Timers, snapshot: Snapshot, hosts: Mapping[str, HostRecover
 
 def _checks(checks: Mapping[str, HostCheck], snapshot: Snapshot) -> Mapping[str, HostCheck]:
     found = dict(checks)
-    for (kind, host), reading in sorted(snapshot.readings.items()):
-        if kind is not WantKind.CHECK or (host in found and reading.started_s <= found[host].at_s):
+    for host, reading in _of_kind(snapshot, WantKind.CHECK):
+        if host in found and reading.started_s <= found[host].at_s:
             continue
         if isinstance(reading.value, Unknown):
             former = found.get(host)
@@ -92,10 +92,14 @@ def _beat(beat: Beat | None, host: Host, reading: Reading[object]) -> Beat:
 
 def _traces(traces: Mapping[str, Trace], snapshot: Snapshot, kind: WantKind) -> Mapping[str, Trace]:
     found = dict(traces)
-    for (found_kind, host), reading in sorted(snapshot.readings.items()):
-        if found_kind is kind:
-            found[host] = _trace(found.get(host), reading)
+    for host, reading in _of_kind(snapshot, kind):
+        found[host] = _trace(found.get(host), reading)
     return found
+
+
+def _of_kind(snapshot: Snapshot, wanted: WantKind) -> list[tuple[str, Reading[object]]]:
+    """In the order of their keys."""
+    return sorted(((key, reading) for (kind, key), reading in snapshot.readings.items() if kind is wanted), key=lambda found: found[0])
 
 
 def _trace(trace: Trace | None, reading: Reading[object]) -> Trace:
