@@ -70,6 +70,10 @@ class Cloud(Protocol):
         """Ids of the compute nodes' providers that have this trait, themselves or in their tree. A trait that nobody knows: none."""
         ...
 
+    def read_dead_agents(self) -> frozenset[str]:
+        """Hosts whose L2 agent Neutron calls dead, by the host's name there; none where there is no Neutron."""
+        ...
+
     def read_skip_images(self) -> frozenset[str]:
         """Ids of the images whose instances must never be evacuated (tagged as amphora)."""
         ...

@@ -40,6 +40,7 @@ def hypervisor(row: Json) -> Hypervisor:
         host_ip=row["host_ip"] or "",
         provider_id=str(row["id"]),
         hostname=row["hypervisor_hostname"],
+        disk_gb=int(row["local_gb"] or 0),
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from hanode.adapters import nova, placement
 from hanode.adapters.glance import Glance
 from hanode.adapters.keystone import Credentials, Keystone
+from hanode.adapters.neutron import Neutron
 from hanode.adapters.nova import Nova
 from hanode.adapters.placement import Placement
 from hanode.adapters.rest import Microversion, Rest
@@ -25,6 +26,7 @@ class OpenStackCloud:
 
     def __init__(self, credentials: Credentials, skip_image_tags: Sequence[str] = SKIP_IMAGE_TAGS) -> None:
         self._keystone = Keystone(credentials)
+        self._neutron = Neutron(self._keystone.rest("network"))
         self._rests = {"compute": self._keystone.rest("compute", major="2"), "placement": self._keystone.rest("placement")}
         self._nova = Nova(self._rests["compute"])
         self._placement = Placement(self._rests["placement"])
@@ -79,6 +81,9 @@ class OpenStackCloud:
 
     def read_trait(self, trait: str) -> frozenset[str]:
         return self._placement.read_trait(trait)
+
+    def read_dead_agents(self) -> frozenset[str]:
+        return self._neutron.read_dead_agents()
 
     def read_skip_images(self) -> frozenset[str]:
         return self._glance.read_skip_images()

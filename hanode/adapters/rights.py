@@ -11,7 +11,7 @@ from hanode.errors import Refused
 
 @dataclass(frozen=True)
 class Right:
-    service: str  # "nova" | "placement" | "glance"
+    service: str  # "nova" | "placement" | "neutron" | "glance"
     method: str
     path: str  # with {} for ids; of an action its name after a space
     rules: tuple[str, ...]  # the releases of a service differ: not every one knows all of them
@@ -54,6 +54,7 @@ RIGHTS: tuple[Right, ...] = (
     Right("placement", "GET", "/resource_providers/{}/allocations", ("placement:resource_providers:allocations:list",)),
     Right("placement", "GET", "/allocations/{}", ("placement:allocations:list",)),
     Right("placement", "PUT", "/allocations/{}", ("placement:allocations:update",)),
+    Right("neutron", "GET", "/v2.0/agents", ("get_agent",)),
     Right("glance", "GET", "/v2/images", ("get_images",)),
 )
 

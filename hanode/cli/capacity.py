@@ -144,8 +144,8 @@ class HostOkToStop(Act):
 
 def reasons_to_stay(stock: Stock, hosts: frozenset[str], policy: Policy) -> list[str]:
     """Why these hosts must not be stopped now; empty: they may."""
-    # Also what hanode would not evacuate: who stops a host has to move everything.
-    outcome = fail(stock, hosts, {name: asks_of(stock, name, policy) for name in sorted(hosts)})
+    # Also what hanode would not evacuate: who stops a host has to move everything; and planned work uses no spares.
+    outcome = fail(replace(stock, spares=frozenset()), hosts, {name: asks_of(stock, name, policy) for name in sorted(hosts)})
     if outcome.unplaced:
         return [f"no: {ask.instance.name} on {ask.source.name} has no other place: {refused.reason}" for ask, refused in outcome.unplaced]
     places = {key: place for key, place in outcome.places.items() if isinstance(place, Placed)}

@@ -175,6 +175,33 @@ class HostEvacuate(NamedHost):
     verb = "evacuate"
 
 
+class HostSpare(Word):
+    """Say what becomes of a host kept in reserve that is in use: give it back as soon as it is empty, or keep it enabled for good.
+
+    By itself it is given back when it is empty and the hosts in whose place it stands are back.
+    """
+
+    example = ("  hanode host spare spare1 --give-back --reason 'wanted for tests'\n"
+               "  hanode host spare spare1 --keep --reason 'compute7 is not repaired'")
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument("host", metavar="HOST")
+        what = parser.add_mutually_exclusive_group(required=True)
+        for option, verb, help_text in (
+            ("--give-back", "return-spare", "nothing new is put on it from now on"),
+            ("--keep", "keep-spare", "from now on it is a host like any other"),
+        ):
+            what.add_argument(option, dest="verb", action="store_const", const=verb, help=help_text)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> int:
+        desk = self.desk(parsed_args)
+        known_host(self.led_report(desk), parsed_args.host)
+        self.ask_reason(parsed_args)
+        return self.say(desk, parsed_args, parsed_args.verb, parsed_args.host)
+
+
 def fresh_or_said(report: Report) -> Report:
     """Old news is shown, but never as news."""
     if not report.status:

@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "host ok-to-stop": capacity.HostOkToStop,
     "host maintenance": maintenance.HostMaintenance,
     "drill": drill.HostDrill,
+    "host spare": host.HostSpare,
     "incident list": incident.IncidentList,
     "incident show": incident.IncidentShow,
     "incident export": incident.IncidentExport,

@@ -199,6 +199,9 @@ STORAGE = (
                    help="Aggregate metadata key whose value names the storage domain of its hosts."),
         cfg.StrOpt("kind_key", default="hanode:kind", mutable=True,
                    help="Aggregate metadata key whose value is the domain's kind: rbd or file (the default)."),
+        seconds("join_s", 600.0, 0.0, 86400.0,
+                "A host that has just been declared for a storage domain takes no disks of it for so long. Shorter: a host that is not set "
+                "up yet, or was declared by mistake, is given instances whose disks it does not have."),
         cfg.DictOpt("health", default={}, sample_default={"ceph1": "/usr/local/bin/storage-is-well {domain}"},
                     help="domain:program pairs. A domain whose program ends with another code than 0 (3: it could not look), or not within "
                     "health_timeout_s, is not known to be well: its hosts are not fenced on silence, and nothing is evacuated from them, "
@@ -326,6 +329,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "protect_disabled": ("protection", "protect_disabled"),
     "own_hosts": ("protection", "own_hosts"),
     "skip_projects": ("protection", "skip_projects"),
+    "join_s": ("storage", "join_s"),
     "health_every_s": ("storage", "health_every_s"),
     "health_timeout_s": ("storage", "health_timeout_s"),
     "cell_key": ("protection", "cell_key"),
@@ -378,6 +382,9 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "max_migrations": ("maintenance", "max_at_once"),
     "max_migrations_per_host": ("maintenance", "max_per_host"),
     "cold_migration": ("maintenance", "cold_migration"),
+    "pci_key": ("evacuation", "pci_key"),
+    "spare_key": ("spares", "key"),
+    "spare_reason": ("spares", "reason"),
     "capacity_failures": ("capacity", "failures"),
     "capacity_racks": ("capacity", "racks"),
     "capacity_free_percent": ("capacity", "free_percent"),

@@ -1,7 +1,7 @@
 """Which options does hanode.conf have, and what does each one cost if it is wrong?
 
 Options that say "can be changed without restarting" take effect on SIGHUP; the daemon says which others changed.
-The options of the judgement itself (timings, limits, lists) are in `hanode.conf.judgement`.
+The options of the judgement itself (timings, limits, lists) are in `hanode.conf.judgement` and `hanode.conf.placing`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from oslo_config import cfg, types
 
-from hanode.conf import judgement
+from hanode.conf import judgement, placing
 from hanode.conf.judgement import group
 from hanode.core.news import Event
 
@@ -246,7 +246,8 @@ def list_opts() -> list[Group]:
     return [
         DEFAULT, KEYSTONE, JOURNAL, judgement.OFFICE, judgement.DETECTION, PROBE, judgement.BRAKE,
         (judgement.FENCING[0], [*FENCING_FILES, *judgement.FENCING[1]]),
-        judgement.EVACUATION, judgement.MAINTENANCE, DRILL, judgement.CAPACITY, judgement.STORAGE, judgement.PRIORITY,
+        (judgement.EVACUATION[0], [*judgement.EVACUATION[1], placing.PCI_KEY]), judgement.MAINTENANCE, DRILL, placing.SPARES,
+        judgement.CAPACITY, judgement.STORAGE, judgement.PRIORITY,
         (judgement.PROTECTION[0], [*judgement.PROTECTION[1], IMAGE_TAGS]),
         WEB, NOTIFICATIONS,
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hanode.core.devices import wanted
 from hanode.core.facts import Instance, Resources
 from hanode.core.lifecycle import InstanceState
 from hanode.core.policy import MARKER, Policy
@@ -78,7 +79,7 @@ def account(
         check=check,
         address=address,
         domain=domain,
-        resources=dict(consumed.get(instance.instance_id) or flavor_resources(instance)),
+        resources={**(consumed.get(instance.instance_id) or flavor_resources(instance)), **wanted(instance)},
     )
 
 

@@ -65,7 +65,7 @@ def answer(stock: Stock, question: Question, policy: Policy, small: int = SMALL)
         return _planned(stock, question, question.failures, asks)
     loaded = [name for name in sorted(stock.hosts) if asks.get(name)]
     able = [host.name for host in stock.targets(frozenset())]
-    names = sorted({*loaded, *able})
+    names = sorted({*loaded, *able, *stock.spares})  # a spare may be among those that fail
     count = min(question.any_of, len(names))
     most = sum(nlargest(count, (len(asks.get(name, ())) for name in names)))
     if comb(len(names), count) * (most + len(able)) <= small:
@@ -151,8 +151,6 @@ def _share(ask: Ask, free: Mapping[str, int], most: Mapping[str, int]) -> float:
 
 def _spoiled(stock: Stock, ask: Ask) -> int | None:
     """How many hosts the rules that depend on other instances can take away besides; None: that cannot be said."""
-    if ask.needs.unusual:
-        return None
     group = stock.ground.groups.get(stock.ground.group_of.get(ask.instance.instance_id, ""))
     if group is None or not group.is_hard:
         return 0
@@ -193,8 +191,9 @@ def standing(stock: Stock, policy: Policy, small: int = SMALL) -> tuple[Finding,
     found = [answer(stock, question, policy, small) for question in asked]
     if policy.capacity_free_percent:
         found.append(free_percent(stock, policy.capacity_free_percent))
-    if policy.capacity_dedicated:
-        found.append(dedicated(stock, policy.capacity_dedicated))
+    kept = policy.capacity_dedicated.union(name for name, host in stock.hosts.items() if policy.in_reserve(host))
+    if kept:
+        found.append(dedicated(stock, kept))
     return tuple(found)
 
 

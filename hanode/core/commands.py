@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hanode.core import drill, maintenance
+from hanode.core import drill, maintenance, spares
 from hanode.core.decisions import ABANDONED, HoldKind, Level
 from hanode.core.draft import Draft
 from hanode.core.fence import confirm
@@ -187,6 +187,8 @@ VERBS: Mapping[str, Callable[[Draft, Command, HostRecovery | None, Evidence], An
     "end-maintenance": maintenance.end,
     "drill": drill.begin,
     "end-drill": drill.end,
+    "return-spare": spares.give_back,
+    "keep-spare": spares.keep,
     "fence-adopt": adopt,
     "fence-mute": mute,
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from hanode.core.devices import CLASS, declared
 from hanode.core.facts import Host
 from hanode.core.model import Call
 from hanode.core.room import Ask, Room
@@ -42,6 +43,20 @@ def _same_kind(ask: Ask, host: Host, room: Room) -> str | None:
 def _disk_survives(ask: Ask, host: Host, room: Room) -> str | None:
     found = survival(ask.instance, ask.domain, ask.policy.domain_of(host))
     return found.reason if isinstance(found, Lost) else None
+
+
+def _is_settled(ask: Ask, host: Host, room: Room) -> str | None:
+    return room.ground.new.get(host.name) if ask.instance.has_local_disk else None
+
+
+def _is_mounted(ask: Ask, host: Host, room: Room) -> str | None:
+    """Nova takes for its own disk whatever the target's storage says (libvirt/driver.py `instance_on_disk`: always true for rbd)."""
+    return room.ground.unlike.get(host.name) if ask.instance.has_local_disk else None
+
+
+def _binds_ports(ask: Ask, host: Host, room: Room) -> str | None:
+    """A port on a dead L2 agent is never wired: after vif_plugging_timeout the instance is in ERROR."""
+    return "its Neutron agent is dead: no port would be wired there" if host.name in room.ground.cut_off else None
 
 
 def _in_its_zone(ask: Ask, host: Host, room: Room) -> str | None:
@@ -142,6 +157,15 @@ def _not_avoided(ask: Ask, host: Host, room: Room) -> str | None:
     return "an earlier attempt there failed" if host.name in ask.record.avoid else None
 
 
+def _has_devices(ask: Ask, host: Host, room: Room) -> str | None:
+    """Whether enough are left is a question of room; here: is it known how many there are at all?"""
+    if not ask.needs.devices:
+        return None
+    there = declared(host, ask.policy)
+    missing = sorted(alias for alias, _ in ask.needs.devices if f"{CLASS}{alias}" not in there)
+    return f"how many PCI devices of the alias {missing[0]} it has is not declared" if missing else None
+
+
 def _has_room(ask: Ask, host: Host, room: Room) -> str | None:
     free = room.free.get(host.name)
     if free is None:
@@ -155,11 +179,15 @@ def _has_room(ask: Ask, host: Host, room: Room) -> str | None:
 STANDING: Mapping[str, Constraint] = {
     "hypervisor": Constraint(_same_kind, "only a host of the same hypervisor type can take it"),
     "storage": Constraint(_disk_survives, "declare the storage domain of its host, or add a host to that domain"),
+    "settled": Constraint(_is_settled, "wait: it is believed when it has been in its domain for [storage] join_s"),
+    "mounted": Constraint(_is_mounted, "look whether the share or pool of its domain is really used there; then restart nova-compute"),
     "zone": Constraint(_in_its_zone, "add or enable a host in that zone, or unpin the instance (compute API 2.104)"),
     "cell": Constraint(_in_its_cell, "add or enable a host in its cell"),
     "tpm": Constraint(_no_tpm, "repair its host: it is started there as soon as it is back"),
     "tenant": Constraint(_tenant_welcome, "add or enable a host that is open to its project"),
     "aggregate": Constraint(_aggregate_fits, "add or enable a host in such an aggregate"),
+    "network": Constraint(_binds_ports, "start its Neutron L2 agent again (openstack network agent list)"),
+    "devices": Constraint(_has_devices, "declare it: openstack aggregate set --property hanode:pci:ALIAS=N AGGREGATE (on each host)"),
     "traits": Constraint(_has_traits, "add or enable a host with that trait"),
 }
 """What holds for all instances of one kind, however much has been placed meanwhile."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hanode.core import accounts, flapping, pause
+from hanode.core import accounts, flapping, pause, spares
 from hanode.core.agent import start_again
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
@@ -25,6 +25,7 @@ from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, is_set_aside
 from hanode.core.keep import keep_circumstances
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
 from hanode.core.maintenance import maintain
+from hanode.core.members import watch_members
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
 from hanode.core.policy import MARKER, Policy
 from hanode.core.posting import post_all
@@ -63,6 +64,8 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     _watch(draft, evidence)
     maintain(draft, evidence)
     drills(draft, evidence)
+    spares.look_after(draft)
+    watch_members(draft)
     watch_devices(draft, evidence)
     watch_capacity(draft)
     _tell(draft)

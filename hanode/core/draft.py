@@ -127,6 +127,10 @@ class Draft:
         """Provider ids of the hosts that have a trait; None when not known."""
         return cast("frozenset[str] | None", self._value(WantKind.TRAIT, trait, every_s))
 
+    def dead_agents(self, every_s: float) -> frozenset[str] | None:
+        """Hosts on which no port could be wired, as Neutron knows; None when not known."""
+        return cast("frozenset[str] | None", self._value(WantKind.DEAD_AGENTS, "", every_s))
+
     def stopped_by_owner(self, instance_id: str, since_at: str, every_s: float, since_s: float = EVER_S) -> bool | None:
         return cast("bool | None", self._value(WantKind.STOPPED_BY_OWNER, f"{instance_id}@{since_at}", every_s, since_s))
 
@@ -311,6 +315,7 @@ class Draft:
         changed = [r for host, r in sorted(self.records.items()) if self.before.hosts.get(host) != r]
         incidents = {record.incident for record in self.records.values()}
         incidents |= {w.work for w in self.roster.maintenance.values()} | {d.drill for d in self.roster.drills.values()}
+        incidents |= {spare.loan for spare in self.roster.spares.values()}
         outcomes = {key: o for key, o in self.timers.outcomes.items() if o.action.incident in incidents}
         if self.fleet is None:
             # Nobody was judged: what waits goes on waiting, what was said stays said.

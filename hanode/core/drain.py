@@ -15,6 +15,7 @@ from typing import cast
 from hanode.core import accounts
 from hanode.core.brake import RECOVERING, has_work
 from hanode.core.decisions import HoldKind, Level, Verdict
+from hanode.core.devices import add_devices, wanted
 from hanode.core.draft import ROOM_S, Draft
 from hanode.core.facts import Host, Instance, Migration, Resources
 from hanode.core.judge import Evidence
@@ -53,15 +54,20 @@ class Moving:
 
     @once
     def targets(self) -> tuple[Host, ...] | None:
-        """Sound hosts; None while they are not known."""
-        return sound_targets(self.draft)
+        """Sound hosts, but no spares, which stand in for failed ones; None while they are not known."""
+        found = sound_targets(self.draft)
+        return None if found is None else tuple(host for host in found if host.name not in self.draft.roster.spares)
 
     @once
     def room(self) -> Room | None:
         reading = self.draft.room(ROOM_S)
         if reading is None:
             return None
-        return Room({host: dict(free) for host, free in sorted(cast("Mapping[str, Resources]", reading.value).items())})
+        left = {host: dict(free) for host, free in sorted(cast("Mapping[str, Resources]", reading.value).items())}
+        listed = [self.draft.snapshot.readings.get((WantKind.SERVERS, host)) for host in self.draft.roster.maintenance]
+        found = [cast("tuple[Instance, ...]", reading.value) for reading in listed if reading and isinstance(reading.value, tuple)]
+        add_devices(self.draft, left, [wanted(server) for servers in found for server in servers])
+        return Room(left)
 
     @once
     def waits_for(self) -> str:

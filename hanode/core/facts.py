@@ -82,6 +82,7 @@ class Hypervisor:
     host_ip: str
     provider_id: str  # uuid of the compute node, which is the uuid of its Placement resource provider
     hostname: str = ""
+    disk_gb: int = 0  # in all, where it keeps the disks of its instances, as it reports itself; 0: it does not say
 
 
 @dataclass(frozen=True)

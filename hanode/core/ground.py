@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from hanode.core.decisions import Level
+from hanode.core.devices import add_devices
 from hanode.core.draft import Draft
 from hanode.core.facts import Host, Instance, ServerGroup, Unknown
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
+from hanode.core.members import newcomers, unlike
 from hanode.core.model import WantKind
 from hanode.core.needs import needs_of
 from hanode.core.records import InstanceRecovery
@@ -16,6 +19,7 @@ from hanode.core.room import Ground, GroupNow
 GROUPS_S = 60.0
 TRAITS_S = 60.0
 MEMBERS_S = 15.0
+AGENTS_S = GROUPS_S  # together, so that the answers are there together
 ON_ITS_WAY = frozenset({InstanceState.REQUESTED, InstanceState.UNDERWAY, InstanceState.STUCK})
 BEING_READ = "it is being read"
 ARRIVED = frozenset({InstanceState.MOVED, InstanceState.VERIFIED})
@@ -23,7 +27,7 @@ ARRIVED = frozenset({InstanceState.MOVED, InstanceState.VERIFIED})
 
 def ground_now(draft: Draft, hosts: Mapping[str, Host]) -> Ground | None:
     """What is known for the instances that are to be placed now; None while the first answers are on their way."""
-    groups = _groups(draft)
+    groups, cut_off = _groups(draft), _cut_off(draft)
     if groups is None:
         return None
     entries = {key: entry for record in draft.records.values() for key, entry in record.instances.items()}
@@ -33,7 +37,16 @@ def ground_now(draft: Draft, hosts: Mapping[str, Host]) -> Ground | None:
     group_of = {member: group.group_id for group in used for member in sorted(group.members & to_do)}
     awaited = {member for member, group_id in group_of.items() if standing[group_id].unread == BEING_READ}
     awaited |= {instance.instance_id for instance in _to_be_placed(draft) if any(_is_awaited(draft, t) for t in needs_of(instance).traits)}
-    return Ground(standing, group_of, _traits(draft), frozenset(awaited), racks_of(hosts, draft))
+    return Ground(
+        standing,
+        group_of,
+        _traits(draft),
+        frozenset(awaited),
+        racks_of(hosts, draft),
+        new=newcomers(draft, hosts),
+        unlike=unlike(hosts, draft.policy),
+        cut_off=cut_off,
+    )
 
 
 def _is_awaited(draft: Draft, trait: str) -> bool:
@@ -45,6 +58,19 @@ def racks_of(hosts: Mapping[str, Host], draft: Draft) -> Mapping[str, str]:
     keys = sorted(draft.policy.failure_domain_keys)
     found = {name: next((f"{key} {value}" for key in keys if (value := host.metadata(key))), "") for name, host in hosts.items()}
     return {name: rack for name, rack in found.items() if rack}
+
+
+def _cut_off(draft: Draft) -> frozenset[str]:
+    """As last known. Not knowing it keeps nobody waiting: an instance whose port is not wired fails there, loses no data and is tried
+    elsewhere, while an API that is away with a controller would keep all of them down."""
+    found = draft.dead_agents(AGENTS_S)
+    reading = draft.snapshot.readings.get((WantKind.DEAD_AGENTS, ""))
+    if found is None and reading is not None and isinstance(reading.value, Unknown):
+        said = f"Neutron's agents cannot be read ({reading.value.reason}): they are taken to be as they were when that was known last"
+        draft.note_once(Level.WARNING, "agents", "", said)
+    if found is not None:
+        draft.timers = replace(draft.timers, cut_off=found)
+    return draft.timers.cut_off
 
 
 def _groups(draft: Draft) -> tuple[ServerGroup, ...] | None:
@@ -96,6 +122,8 @@ def look_ahead(draft: Draft) -> None:
     """Ask now for what placing will need, so that nobody waits for it after the fence."""
     groups = draft.groups(GROUPS_S) or ()
     _traits(draft)
+    draft.dead_agents(AGENTS_S)
+    add_devices(draft, {})
     entries = {key: entry for record in draft.records.values() for key, entry in record.instances.items()}
     for group in groups:
         if group.members & entries.keys():

@@ -153,7 +153,11 @@ def exemption(e: Evidence) -> str | None:
     if e.record is None and ours and not worked_on and not service.disabled_reason.startswith(AGENT_DOWN_MARK):
         return f"disabled with our marker but without a record: to take it back type `hanode host release {host.name}`"
     by_itself = service.disabled_reason.startswith("AUTO: ")  # libvirt's own doing
-    if service.status == "disabled" and not ours and not by_itself and not policy.protect_disabled:
+    # A spare in use is ours until it is seen empty after it was disabled: something may have been put on it meanwhile.
+    theirs = service.status == "disabled" and not ours and not by_itself and host.name not in e.roster.spares
+    if theirs and policy.in_reserve(host) and not policy.protect_disabled:
+        return f"kept in reserve ({service.disabled_reason or 'no reason given'}): it is enabled when nothing else fits"
+    if theirs and not policy.protect_disabled:
         return f"disabled by somebody else ({service.disabled_reason or 'no reason given'})"
     if e.empty and not e.lives:
         return f"no instance on it that we would recover{_skipped(e)}"

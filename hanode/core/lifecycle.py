@@ -58,6 +58,14 @@ class DrillState(StrEnum):
     OVER = "OVER"
 
 
+class SpareState(StrEnum):
+    """Of a host that is kept in reserve, from when it is needed until it is in reserve again."""
+
+    ENABLING = "ENABLING"
+    SERVING = "SERVING"
+    RETURNING = "RETURNING"
+
+
 HOST_SENTENCES: Mapping[HostState, str] = {
     HostState.WATCHED: "nothing is wrong; no record is kept",
     HostState.SUSPECT: "the host fell silent; its servers and their states are written down before anything is done",
@@ -96,6 +104,12 @@ DRILL_SENTENCES: Mapping[DrillState, str] = {
     DrillState.RECOVERING: "it is proven off; its canaries are restarted elsewhere, and it is switched on again and taken back",
     DrillState.ENDING: "no more is tried; it is switched on if it was off, and enabled as soon as it reports",
     DrillState.OVER: "everything is as before; whoever asked for the drill takes its canaries away",
+}
+
+SPARE_SENTENCES: Mapping[SpareState, str] = {
+    SpareState.ENABLING: "nothing that is enabled fits, so Nova is told to use it",
+    SpareState.SERVING: "takes instances like any other host; it is given back when it is empty and whom it stands in for is back",
+    SpareState.RETURNING: "is not needed any more: it is disabled again for its former reason, and looked at once more",
 }
 
 _H = HostState
@@ -250,6 +264,21 @@ DRILL_STEPS: Mapping[DrillState, Mapping[DrillState, str]] = {
     _D.OVER: {},
 }
 
+_S = SpareState
+
+SPARE_STEPS: Mapping[SpareState, Mapping[SpareState, str]] = {
+    _S.ENABLING: {
+        _S.SERVING: "Nova calls it enabled",
+        _S.RETURNING: "nobody needs it any more",
+    },
+    _S.SERVING: {
+        _S.RETURNING: "it is empty, and nobody needs it any more",
+    },
+    _S.RETURNING: {
+        _S.ENABLING: "something was put on it while it was being disabled: it must not stand there unprotected",
+    },
+}
+
 IN_FLIGHT = frozenset({_I.REQUESTED, _I.UNDERWAY})
 """An evacuation may be open in Nova: the source must stay off, the target must not be fenced from under it."""
 
@@ -288,4 +317,11 @@ def step_drill(state: DrillState, to: DrillState) -> DrillState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
     if to is not state and to not in DRILL_STEPS[state]:
         raise IllegalStep(f"a drill cannot go from {state} to {to}")
+    return to
+
+
+def step_spare(state: SpareState, to: SpareState) -> SpareState:
+    """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
+    if to is not state and to not in SPARE_STEPS[state]:
+        raise IllegalStep(f"a spare host cannot go from {state} to {to}")
     return to

@@ -26,6 +26,7 @@ class WantKind(StrEnum):
     STOPPED_BY_OWNER = "stopped-by-owner"  # key "instance id@Nova stamp": bool, stopped by a user since then
     STORAGE = "storage"  # key domain: bool, is it well by the operator's health command
     GROUPS = "groups"  # key "": tuple[ServerGroup, ...] of every project
+    DEAD_AGENTS = "dead-agents"  # key "": frozenset[host] whose L2 agent Neutron calls dead
     TRAIT = "trait"  # key trait: frozenset[provider id] of the compute nodes that have it
     SERVES = "serves"  # key `serving.serves_key`: bool, does an instance that others wait for answer
     CAPACITY = "capacity"  # key "": tuple[Finding, ...], what the cloud promises and whether it holds

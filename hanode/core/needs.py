@@ -25,11 +25,6 @@ class Needs:
     def traits(self) -> frozenset[str]:
         return self.required | self.forbidden
 
-    @property
-    def unusual(self) -> bool:
-        """Devices are counted host by host, so such an instance is compared with nobody else."""
-        return bool(self.devices)
-
 
 def needs_of(instance: Instance) -> Needs:
     """Sources: nova scheduler/utils.py `ResourceRequest`, filters/aggregate_instance_extra_specs.py, pci/request.py."""

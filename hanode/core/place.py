@@ -76,12 +76,26 @@ def _best(ask: Ask, targets: Sequence[Host], room: Room) -> Host | None:
     if is_plain(ask, room):
         return _from_shelf(ask, targets, room)
     fitting = [host for host in targets if against(ask, host, room) is None]
-    return min(fitting, key=lambda host: score(ask, host, room), default=None)
+    return min(fitting, key=lambda host: wish(ask, host, room), default=None)
+
+
+def wish(ask: Ask, host: Host, room: Room) -> tuple[bool, int, Score]:
+    """The score, after what a soft group wishes; but a wish is not worth waiting for: whoever may take no more now comes last."""
+    return room.in_flight[host.name] >= room.limits.per_target, _distaste(ask, host, room), score(ask, host, room)
+
+
+def _distaste(ask: Ask, host: Host, room: Room) -> int:
+    """What a soft server group wishes, as Nova's weighers do (scheduler/weights/affinity.py): few other members there, or many."""
+    found = room.others_of(ask)
+    if found is None or found[0].is_hard:
+        return 0
+    here = sum(1 for where in found[1].values() if where == host.name)
+    return here if found[0].policy == "soft-anti-affinity" else -here
 
 
 def is_plain(ask: Ask, room: Room) -> bool:
     """Is it like every other of its kind, so that one shelf serves all of them?"""
-    return not (ask.record.avoid or ask.needs.unusual or ask.instance.instance_id in room.ground.group_of)
+    return not (ask.record.avoid or ask.instance.instance_id in room.ground.group_of)
 
 
 def _shelf(ask: Ask, targets: Sequence[Host], room: Room) -> _Shelf:

@@ -13,6 +13,10 @@ MARKER = "hanode:"
 """Every disabled_reason and lock reason of ours starts with this word: so we know our own marks in Nova."""
 
 
+TRUE = frozenset({"true", "yes", "1", "on"})
+"""What people write in metadata when they mean yes; compared in small letters."""
+
+
 @dataclass(frozen=True)
 class StorageDomain:
     """A set of hosts that see the same disks. `kind`: rbd (a cluster) or file (a mounted share)."""
@@ -90,7 +94,9 @@ class Policy:
     storage_key: str = "hanode:storage"
     storage_kind_key: str = "hanode:kind"
     cell_key: str = "hanode:cell"  # aggregate metadata: hosts with different values are in different cells of Nova
+    pci_key: str = "hanode:pci:"  # aggregate metadata: with a PCI alias behind it, how many such devices each host has
     domains: Mapping[str, StorageDomain] = field(default_factory=dict)  # host -> domain, over the metadata
+    join_s: float = 600.0  # so long after a host has come to its domain no disk is looked for there
     health_checked: frozenset[str] = frozenset()  # storage domains with a health command
     health_every_s: float = 10.0
     health_timeout_s: float = 10.0
@@ -148,6 +154,10 @@ class Policy:
     capacity_dedicated: frozenset[str] = frozenset()
     capacity_every_s: float = 900.0
 
+    # spares: hosts kept in reserve, disabled until they are needed
+    spare_key: str = "hanode:spare"  # aggregate metadata: true for hosts in reserve
+    spare_reason: str = ""  # or: a word in the reason for which they are disabled; "": no word says so
+
     # office
     lease_ttl_s: float = 15.0
     hand_over_after_s: float = 30.0
@@ -179,6 +189,14 @@ class Policy:
             return self.domains[host.name]
         name = host.metadata(self.storage_key)
         return StorageDomain(name, host.metadata(self.storage_kind_key) or "file") if name else None
+
+    def in_reserve(self, host: Host) -> bool:
+        """Is it disabled to be enabled when nothing else fits? Never one that we, or libvirt itself, have disabled."""
+        service = host.service
+        if service.status != "disabled" or service.disabled_reason.startswith((MARKER, "AUTO: ")):
+            return False
+        by_word = bool(self.spare_reason) and self.spare_reason in service.disabled_reason
+        return by_word or (host.metadata(self.spare_key) or "").strip().lower() in TRUE
 
     def brake_limit(self, protected: int) -> int:
         """So many hosts may be suspect or in recovery at once: max(brake_hosts, brake_percent of the protected)."""

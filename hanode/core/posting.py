@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from hanode.core import spares
 from hanode.core.decisions import Level
+from hanode.core.devices import add_devices, without
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
 from hanode.core.facts import Host, Migration, Power, Resources, Unknown
 from hanode.core.follow import become, evacuate_action, is_ready, proven_off
@@ -21,6 +23,7 @@ from hanode.core.policy import StorageDomain
 from hanode.core.records import HostRecovery, InstanceRecovery, ProofKind
 from hanode.core.room import Ask, Room
 from hanode.core.serving import is_silent, missing
+from hanode.core.spares import Reserve, call_up, reserve_now
 from hanode.core.suspicion import quiet_after_s
 from hanode.core.turn import ask_the_awaited, line_now
 from hanode.core.view import View, look_again, view
@@ -49,6 +52,7 @@ def post_all(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     targets = sound_targets(draft) if sources else None
     if targets is None:
         return
+    reserve = reserve_now(draft, well_by(draft))
     line = line_now(draft)
     if ask_the_awaited(draft, line):
         line = line_now(draft)
@@ -59,10 +63,26 @@ def post_all(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     changed: dict[str, dict[str, InstanceRecovery]] = {name: {} for name in sources}
     for entry in restart_order(to_do, line.depth):
         name = home[entry.instance_id]
-        changed[name][entry.instance_id] = _next(sources[name], entry, line, targets, room)
+        changed[name][entry.instance_id] = _next(sources[name], entry, line, targets, room, reserve)
+    for name, entry in _settle_refused(draft, reserve, home, sources, room):
+        changed[name][entry.instance_id] = entry
     for name, entries in changed.items():
         record = draft.records[name]
         draft.save(replace(record, instances={**record.instances, **entries}))
+
+
+def _settle_refused(
+    draft: Draft, reserve: Reserve, home: Mapping[str, str], sources: Mapping[str, Source], room: Room
+) -> Iterator[tuple[str, InstanceRecovery]]:
+    """Whom nothing that is enabled can take: a spare is called for those that spares can take, the others wait."""
+    called = call_up(draft, reserve, home, room)
+    for ask, refused in reserve.refused:
+        entry, name = ask.record, home[ask.record.instance_id]
+        spare = called.get(entry.instance_id)
+        if spare:
+            yield name, replace(entry, reason=f"in line: the spare {spare} is enabled for it")
+        else:
+            yield name, _wait(sources[name].seen, entry, refused)
 
 
 def _source(draft: Draft, record: HostRecovery, e: Evidence | None) -> Source | None:
@@ -104,13 +124,20 @@ def sound_targets(draft: Draft) -> tuple[Host, ...] | None:
     fleet, unfinished = draft.fleet, draft.evacuations(EVACUATIONS_S)
     if fleet is None or unfinished is None:
         return None
-    returning = {m.source for m in unfinished if m.blocks_release}
-    return tuple(h for name, h in sorted(fleet.hosts.items()) if name not in returning and is_sound(draft, h))
+    is_well = well_by(draft)
+    enabled = (host for _, host in sorted(fleet.hosts.items()) if host.service.status == "enabled")
+    return tuple(host for host in enabled if is_well(host) and spares.is_target(draft, host.name))
 
 
-def is_sound(draft: Draft, host: Host) -> bool:
+def well_by(draft: Draft) -> Callable[[Host], bool]:
+    """What tells whether a host would be a target if it is enabled, and no spare that is being given back."""
+    returning = {m.source for m in draft.evacuations(EVACUATIONS_S) or () if m.blocks_release}
+    return lambda host: host.name not in returning and is_well(draft, host)
+
+
+def is_well(draft: Draft, host: Host) -> bool:
     service, beat = host.service, draft.beat(host.name)
-    up = service.state == "up" and service.status == "enabled" and not service.forced_down and host.name not in draft.roster.maintenance
+    up = service.state == "up" and not service.forced_down and host.name not in draft.roster.maintenance
     reading = draft.snapshot.readings.get((WantKind.FLEET, ""))
     looked_s = reading.started_s if reading else draft.now.s
     beating = beat is not None and looked_s - beat.seen_s < quiet_after_s(draft.policy)
@@ -118,7 +145,9 @@ def is_sound(draft: Draft, host: Host) -> bool:
     return up and beating and (record is None or record.state is HostState.SUSPECT)
 
 
-def _next(source: Source, entry: InstanceRecovery, line: Line, targets: tuple[Host, ...], room: Room) -> InstanceRecovery:
+def _next(
+    source: Source, entry: InstanceRecovery, line: Line, targets: tuple[Host, ...], room: Room, reserve: Reserve
+) -> InstanceRecovery:
     """Whoever has to wait for others keeps its place: what is less important does not take its room."""
     seen = source.seen
     ask = _ask(seen, entry, source.host)
@@ -130,10 +159,10 @@ def _next(source: Source, entry: InstanceRecovery, line: Line, targets: tuple[Ho
     if not why and is_ready(seen, entry):
         if is_retry(entry) and room.retries < 1:
             return replace(entry, reason="in line: too many have failed; second tries wait until others end well")
-        return _post(seen, ask, targets, room)
+        return _post(seen, ask, targets, room, reserve)
     found = place(ask, targets, room) if not entry.pinned else None
     if why and isinstance(found, Refused) and not found.busy:
-        return become(seen, entry, InstanceState.WAITING, _in_words(found))
+        return _fits_nowhere(ask, found, room, reserve)
     if found is not None and found.target:
         room.reserve(ask, found.target)
     return replace(entry, reason=why) if why else entry
@@ -159,11 +188,20 @@ def _ask(seen: View, entry: InstanceRecovery, host: Host) -> Ask | None:
     return Ask(now, entry, host, _journaled_domain(seen.draft, host, entry), seen.draft.policy) if now else None
 
 
-def _in_words(found: Refused) -> str:
-    return f"{found.reason}; what helps: {found.remedy}" if found.remedy else found.reason
+def _fits_nowhere(ask: Ask, found: Refused, room: Room, reserve: Reserve) -> InstanceRecovery:
+    """On none that is enabled; which spares are called, and who has to wait, is decided when everybody has been asked."""
+    spare = reserve.awaited(ask, room)
+    if spare:
+        return replace(ask.record, reason=f"in line: the spare {spare} is being enabled for it")
+    reserve.refused.append((ask, found))
+    return ask.record
 
 
-def _post(seen: View, ask: Ask, targets: tuple[Host, ...], room: Room) -> InstanceRecovery:
+def _wait(seen: View, entry: InstanceRecovery, found: Refused) -> InstanceRecovery:
+    return become(seen, entry, InstanceState.WAITING, f"{found.reason}; what helps: {found.remedy}" if found.remedy else found.reason)
+
+
+def _post(seen: View, ask: Ask, targets: tuple[Host, ...], room: Room, reserve: Reserve) -> InstanceRecovery:
     entry, choice = ask.record, targets
     if entry.pinned and proven_off(seen, entry.target):
         # 2.2 (c): a late first post cannot start anything there any more.
@@ -179,8 +217,9 @@ def _post(seen: View, ask: Ask, targets: tuple[Host, ...], room: Room) -> Instan
         if found.busy:
             room.reserve(ask, found.target)
             return replace(entry, reason=found.reason)
-        reason = f"only {entry.target} may be asked again, and it cannot take it" if entry.pinned else _in_words(found)
-        return become(seen, entry, InstanceState.WAITING, reason)
+        if not entry.pinned:
+            return _fits_nowhere(ask, found, room, reserve)
+        return become(seen, entry, InstanceState.WAITING, f"only {entry.target} may be asked again, and it cannot take it")
     if not seen.is_fresh:
         # S3: who waited long was watched seldom; somebody else may have evacuated it since.
         look_again(seen)
@@ -252,9 +291,12 @@ def room_now(draft: Draft) -> Room | None:
     ground = ground_now(draft, draft.fleet.hosts if draft.fleet else {})
     if ground is None:
         return None
+    with_devices = [key for r in busy for key, entry in r.instances.items() if entry.resources != without(entry.resources)]
     free = cast("Mapping[str, Resources]", reading.value)
     domains = {entry.domain for record in draft.records.values() for entry in record.instances.values()}
     left = {host: dict(resources) for host, resources in sorted(free.items())}
+    if not add_devices(draft, left):
+        ground = replace(ground, pending=ground.pending.union(with_devices))
     room = room_for(draft.timers.pace, draft.policy, left, domains, draft.now.s)
     room.ground = ground
     for record in draft.records.values():
@@ -266,7 +308,7 @@ def room_now(draft: Draft) -> Room | None:
 def _charge(draft: Draft, room: Room, record: HostRecovery, entry: InstanceRecovery, read_s: float) -> None:
     if entry.state not in {InstanceState.REQUESTED, InstanceState.UNDERWAY}:
         return
-    shown = draft.snapshot.readings.get((WantKind.MIGRATIONS, record.host))
+    shown, resources = draft.snapshot.readings.get((WantKind.MIGRATIONS, record.host)), without(entry.resources)  # devices: counted there
     claimed = False
     if shown is not None and isinstance(shown.value, tuple):
         mine = [
@@ -276,7 +318,7 @@ def _charge(draft: Draft, room: Room, record: HostRecovery, entry: InstanceRecov
         ]
         if mine and all(m.status == "done" for m in mine):
             # It runs there: its place in the line is free, even before it is seen on its host.
-            room.charge(entry.target, {} if shown.finished_s <= read_s else entry.resources)
+            room.charge(entry.target, {} if shown.finished_s <= read_s else resources)
             return
         claimed = any(m.status != "accepted" for m in mine) and shown.finished_s <= read_s
-    room.start(entry.target, entry.domain, {} if claimed else entry.resources)
+    room.start(entry.target, entry.domain, {} if claimed else resources)

@@ -33,7 +33,7 @@ class Lasted:
 
 @dataclass(frozen=True)
 class Line:
-    step: str  # "gate" | "fence" | "restart" | "left" | "skipped" | "duration"
+    step: str  # "gate" | "fence" | "spare" | "restart" | "left" | "skipped" | "duration"
     subject: str
     what: str
     at_s: float | None = None  # about so long after the failure, where that is known
@@ -45,6 +45,7 @@ def preview(stock: Stock, dead: frozenset[str], records: Records, policy: Policy
     return (
         *_gates(stock, dead, gated, policy),
         *(line for host in sorted(dead) if not gated[host] for line in _fence(host, policy)),
+        *_spares(stock, outcome, gated),
         *_instances(outcome, gated, policy, lasted),
         *(line for host in sorted(dead) for line in _skipped(stock, host, policy)),
         *_duration(outcome, gated, policy, lasted),
@@ -83,6 +84,14 @@ def _fence(host: str, policy: Policy) -> Iterator[Line]:
     for number, level in enumerate(plan.levels, 1):
         kind = "outlets that feed it" if level.outlets else "its power device"
         yield Line("fence", host, f"level {number}: {kind}, {level.tries} {'tries' if level.tries > 1 else 'try'} in one pass")
+
+
+def _spares(stock: Stock, outcome: Outcome, gated: Mapping[str, str]) -> Iterator[Line]:
+    home = {ask.instance.instance_id: ask.source.name for ask in outcome.asks}
+    called = Counter(spare for key, spare in outcome.called.items() if not gated[home[key]])
+    for spare, count in sorted(called.items()):
+        kept = stock.hosts[spare].service.disabled_reason or "no reason given"
+        yield Line("spare", spare, f"kept in reserve ({kept}), is enabled: {count} of the instances fit nowhere else")
 
 
 def _instances(outcome: Outcome, gated: Mapping[str, str], policy: Policy, lasted: Lasted) -> Iterator[Line]:

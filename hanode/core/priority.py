@@ -7,7 +7,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 
 from hanode.core.facts import Instance
-from hanode.core.policy import Policy
+from hanode.core.policy import TRUE, Policy
 
 
 class Priority(StrEnum):
@@ -25,8 +25,6 @@ ORDER: Mapping[Priority, int] = {level: place for place, level in enumerate(Prio
 
 NUMBERED = ((800, Priority.HIGHEST), (600, Priority.HIGH), (400, Priority.MEDIUM), (200, Priority.LOW), (1, Priority.LOWEST))
 """From so much on: `instanceha:restart_priority` counts from 1 to 1000, high first, 500 where nothing is said."""
-
-TRUE = frozenset({"true", "yes", "1", "on"})
 
 
 def level_of(text: str) -> Priority | None:

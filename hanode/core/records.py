@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from hanode.core.circumstances import Circumstances
 from hanode.core.facts import Resources
-from hanode.core.lifecycle import IN_FLIGHT, DrillState, HostState, InstanceState, WorkState
+from hanode.core.lifecycle import IN_FLIGHT, DrillState, HostState, InstanceState, SpareState, WorkState
 from hanode.core.model import Call, Result
 
 
@@ -186,6 +186,19 @@ class Flap:
 
 
 @dataclass(frozen=True)
+class Spare:
+    """A host kept in reserve that is in use: for whom, and how it is put back."""
+
+    host: str
+    loan: str  # a name for this use of it, as an incident has one
+    reason: str  # why it was disabled, in its operator's words: put back with it
+    state: SpareState
+    incidents: tuple[str, ...]  # of the hosts in whose place it stands
+    since_at: str
+    give_back: bool = False  # an operator wants it back, whoever still is away
+
+
+@dataclass(frozen=True)
 class Roster:
     """What must survive a change of leader but belongs to no incident; one key in the journal."""
 
@@ -199,6 +212,8 @@ class Roster:
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)  # by host
     drills: Mapping[str, Drill] = field(default_factory=dict)  # by host; never more than one is under way
     flaps: Mapping[str, Flap] = field(default_factory=dict)  # hosts that were fenced within flap_window_s
+    spares: Mapping[str, Spare] = field(default_factory=dict)  # hosts in reserve that are in use, by host
+    members: Mapping[str, str] = field(default_factory=dict)  # host -> storage domain of which it has been for join_s; none: not looked yet
 
 
 @dataclass(frozen=True)

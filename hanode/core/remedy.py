@@ -40,7 +40,7 @@ def remedy(stock: Stock, finding: Finding, policy: Policy) -> str:
 
 
 def _enable(stock: Stock, dead: frozenset[str]) -> Iterator[tuple[str, Stock]]:
-    for name in sorted(stock.unfit.keys() - dead):
+    for name in sorted(stock.unfit.keys() - dead - stock.spares):  # spares are counted on already
         host = stock.hosts.get(name)
         if host is None or host.service.state != "up" or host.service.forced_down:
             continue

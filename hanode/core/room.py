@@ -52,6 +52,9 @@ class Ground:
     traits: Mapping[str, frozenset[str]] = field(default_factory=dict)  # trait -> provider ids that have it
     pending: frozenset[str] = frozenset()  # instances for which something is still being read: their turn comes with the answer
     racks: Mapping[str, str] = field(default_factory=dict)  # host -> the failure domain over which instances are spread
+    new: Mapping[str, str] = field(default_factory=dict)  # host whose storage domain is not believed yet -> why
+    unlike: Mapping[str, str] = field(default_factory=dict)  # host whose disks are not those of its storage domain, by their size -> why
+    cut_off: frozenset[str] = frozenset()  # hosts on which no port could be bound: Neutron calls their L2 agent dead
 
 
 @dataclass(frozen=True)

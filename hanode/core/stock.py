@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from hanode.core import accounts
+from hanode.core.constraints import call_to
 from hanode.core.decisions import Beat
+from hanode.core.devices import wanted
 from hanode.core.facts import Host, Instance, Resources
 from hanode.core.judge import Evidence, exemption
 from hanode.core.lifecycle import InstanceState
@@ -16,6 +18,7 @@ from hanode.core.place import Placed, Refused, place_all
 from hanode.core.policy import MARKER, Policy
 from hanode.core.records import Roster
 from hanode.core.room import Ask, Ground, GroupNow, Room
+from hanode.core.spares import fewest
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,19 @@ class Stock:
     skip_images: frozenset[str] = frozenset()
     unfit: Mapping[str, str] = field(default_factory=dict)  # hosts that are no target now, and why
     ground: Ground = field(default_factory=Ground)
+    spares: frozenset[str] = frozenset()  # of the unfit: hosts in reserve, which are enabled when nothing else fits
 
     def targets(self, without: frozenset[str]) -> tuple[Host, ...]:
         return tuple(host for name, host in sorted(self.hosts.items()) if name not in self.unfit and name not in without)
+
+    def reserve(self, without: frozenset[str]) -> tuple[Host, ...]:
+        return tuple(self.hosts[name] for name in sorted(self.spares - without))
+
+
+def is_spare(host: Host, policy: Policy) -> bool:
+    """Kept in reserve, and nothing speaks against it but that it is disabled."""
+    service = host.service
+    return policy.in_reserve(host) and service.state == "up" and not service.forced_down
 
 
 def unfit_reason(host: Host, maintained: bool = False, recovering: bool = False) -> str:
@@ -82,6 +95,7 @@ class Outcome:
     dead: frozenset[str]
     asks: tuple[Ask, ...]  # in the order in which they would be asked for
     places: Mapping[str, Placed | Refused]  # by instance id
+    called: Mapping[str, str] = field(default_factory=dict)  # instance id -> the spare that is enabled for it
 
     @property
     def unplaced(self) -> tuple[tuple[Ask, Refused], ...]:
@@ -96,7 +110,14 @@ def fail(stock: Stock, dead: Iterable[str], asks: Mapping[str, tuple[Ask, ...]])
     ordered = tuple(by_id[entry.instance_id] for entry in restart_order(ask.record for ask in by_id.values()))
     room = Room({host: dict(free) for host, free in sorted(stock.room.items()) if host not in gone}, ground=stock.ground)
     room.ground = replace(stock.ground, groups={key: _left_of(group, gone) for key, group in stock.ground.groups.items()})
-    return Outcome(gone, ordered, place_all(ordered, stock.targets(gone), room))
+    places = dict(place_all(ordered, stock.targets(gone), room))
+    refused = [ask for ask in ordered if isinstance(places[ask.instance.instance_id], Refused)]
+    spares = stock.reserve(gone) if refused else ()
+    called = fewest(refused, spares, room) if spares else {}
+    by_name = {host.name: host for host in spares}
+    for key, spare in called.items():
+        places[key] = Placed(spare, call_to(by_id[key], by_name[spare]))
+    return Outcome(gone, ordered, places, called)
 
 
 def _left_of(group: GroupNow, gone: frozenset[str]) -> GroupNow:
@@ -108,6 +129,8 @@ def _left_of(group: GroupNow, gone: frozenset[str]) -> GroupNow:
 def capacity_of(stock: Stock, host: str) -> Mapping[str, int]:
     """What the host has in all: free and given away."""
     total = Counter(dict(stock.room.get(host, {})))
+    for server in stock.servers.get(host, ()):
+        total.update(wanted(server))
     for resources in stock.held.get(host, {}).values():
         total.update(resources)
     return total
@@ -126,4 +149,5 @@ def moved(stock: Stock, places: Mapping[str, tuple[Ask, str]], gone: Iterable[st
             for resource, amount in ask.record.resources.items() if host in room else ():
                 room[host][resource] = room[host].get(resource, 0) + sign * amount
     kept = {name: host for name, host in stock.hosts.items() if name not in off}
-    return replace(stock, hosts=kept, servers={name: tuple(found) for name, found in servers.items()}, room=room, held=held)
+    tables = {name: tuple(found) for name, found in servers.items()}
+    return replace(stock, hosts=kept, servers=tables, room=room, held=held, spares=stock.spares - off)

@@ -103,6 +103,7 @@ class Observer:
             WantKind.CONSUMPTION: cloud.read_consumption,
             WantKind.ROOM: lambda _: cloud.read_room(self._providers()),
             WantKind.GROUPS: lambda _: cloud.read_groups(),
+            WantKind.DEAD_AGENTS: lambda _: cloud.read_dead_agents(),
             WantKind.TRAIT: cloud.read_trait,
             WantKind.CAPACITY: lambda _: self._capacity(),
             WantKind.SKIP_IMAGES: lambda _: cloud.read_skip_images(),

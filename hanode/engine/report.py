@@ -9,8 +9,18 @@ from enum import IntEnum
 from typing import Any
 
 from hanode.core.decisions import Verdict
-from hanode.core.lifecycle import DRILL_SENTENCES, ENDED, HOST_SENTENCES, LOST, SAFE, WORK_SENTENCES, HostState, InstanceState
-from hanode.core.records import Drill, HostRecovery, Maintenance, Records
+from hanode.core.lifecycle import (
+    DRILL_SENTENCES,
+    ENDED,
+    HOST_SENTENCES,
+    LOST,
+    SAFE,
+    SPARE_SENTENCES,
+    WORK_SENTENCES,
+    HostState,
+    InstanceState,
+)
+from hanode.core.records import Drill, HostRecovery, Maintenance, Records, Spare
 from hanode.engine.age import time_of
 from hanode.engine.ledger import Ledger, Standing
 
@@ -74,6 +84,11 @@ class Report:
         return [drill for _, drill in sorted(self.records.roster.drills.items())]
 
     @property
+    def spares(self) -> Sequence[Spare]:
+        """Hosts in reserve that are in use."""
+        return [spare for _, spare in sorted(self.records.roster.spares.items())]
+
+    @property
     def needs_operator(self) -> list[str]:
         waiting = {r.host for r in self.records.hosts.values() if r.state is HostState.NEEDS_OPERATOR}
         return sorted(waiting | set(self.status.get("needs_operator", [])))
@@ -107,7 +122,8 @@ class Report:
             return [self._nobody(), f"Last known: {self._down()}", *self._incidents()]
         return [
             self._armed(), self._down(), self._leader(), *self._held(), *self._devices(),
-            *map(work_sentence, self.maintenance), *map(drill_sentence, self.drills), *self._capacity(), *self._incidents(), *self._type(),
+            *map(work_sentence, self.maintenance), *map(drill_sentence, self.drills), *map(spare_sentence, self.spares),
+            *self._capacity(), *self._incidents(), *self._type(),
         ]
 
     def _until(self) -> str | None:
@@ -205,6 +221,7 @@ class Report:
             "incidents": [f"{r.incident} {r.state}" for r in records_in_order(self.records)],
             "maintenance": [work_sentence(work) for work in self.maintenance],
             "drills": [drill_sentence(drill) for drill in self.drills],
+            "spares": [spare_sentence(spare) for spare in self.spares],
             "lost_instances": self.lost,
             "sentences": self.sentences(),
         }
@@ -233,6 +250,13 @@ def work_sentence(work: Maintenance) -> str:
 def drill_sentence(drill: Drill) -> str:
     reason = f" ({drill.reason})" if drill.reason else ""
     return f"{drill.host} is rehearsed by {drill.who} ({drill.why}): {drill.state}, {DRILL_SENTENCES[drill.state]}{reason}."
+
+
+def spare_sentence(spare: Spare) -> str:
+    of = ", ".join(spare.incidents)
+    asked = "; an operator wants it back" if spare.give_back else ""
+    return f"{spare.host}, kept in reserve ({spare.reason or 'no reason given'}), is {spare.state} since {spare.since_at} for {of}: " \
+           f"{SPARE_SENTENCES[spare.state]}{asked}."
 
 
 def records_in_order(records: Records) -> list[HostRecovery]:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from hanode.core.devices import with_devices
 from hanode.core.domains import shared
 from hanode.core.facts import Fleet, Instance, ServerGroup
+from hanode.core.members import unlike
 from hanode.core.needs import needs_of
 from hanode.core.policy import Policy
 from hanode.core.room import Ground, GroupNow
-from hanode.core.stock import Stock, unfit_reason
+from hanode.core.stock import Stock, is_spare, unfit_reason
 from hanode.errors import Unreachable
 from hanode.ports import Cloud
 
@@ -34,11 +36,12 @@ def take_stock(
     return Stock(
         hosts=dict(sorted(seen.hosts.items())),
         servers=servers,
-        room=cloud.read_room(providers),
+        room=with_devices(cloud.read_room(providers), seen.hosts, servers, policy),
         held=held,
         skip_images=cloud.read_skip_images(),
         unfit={name: why for name, why in unfit.items() if why},
         ground=_ground(cloud, policy, seen, servers),
+        spares=frozenset(name for name, host in seen.hosts.items() if is_spare(host, policy) and name not in {*maintained, *recovering}),
     )
 
 
@@ -52,6 +55,8 @@ def _ground(cloud: Cloud, policy: Policy, fleet: Fleet, servers: Mapping[str, tu
         groups=standing,
         group_of={member: key for key, group in standing.items() for member in group.members},
         traits={trait: cloud.read_trait(trait) for trait in needed},
+        unlike=unlike(fleet.hosts, policy),
+        cut_off=cloud.read_dead_agents(),
         racks={name: ", ".join(shared(host, policy)) for name, host in fleet.hosts.items()},
     )
 

@@ -115,6 +115,9 @@ class SimCloud:
     def read_trait(self, trait: str) -> frozenset[str]:
         return self._ask("read_trait", trait, lambda: self._nova.providers_with(trait))
 
+    def read_dead_agents(self) -> frozenset[str]:
+        return self._ask("read_dead_agents", "", self._nova.dead_agents)
+
     def read_skip_images(self) -> frozenset[str]:
         return self._ask("read_skip_images", "", lambda: self._nova.image_ids("amphora"))
 

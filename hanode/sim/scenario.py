@@ -220,8 +220,11 @@ def _host(world: World, host: ComputeHost) -> str:
 def _record(records: Records, name: str) -> str:
     record, roster = records.hosts.get(name), records.roster
     work = roster.maintenance.get(name)
+    spare = roster.spares.get(name)
     if record is not None:
         return f"{record.state}: {record.reason}"
+    if spare is not None:
+        return f"spare {spare.state}"
     if work is not None:
         return f"maintenance {work.state}{f' ({work.reason})' if work.reason else ''}"
     if name in roster.drills:

@@ -16,18 +16,20 @@ CEPH_A = Domain("ceph-a", "rbd")
 def _hosts(
     stage: Stage, names: list[str], domain: Domain = CEPH_A, declared: bool = True, zone: str = "nova", kind: str = "QEMU",
     vcpus: int = 32, ram_mb: int = 131072, resumes_guests: bool = False, starts_agent: bool = True, traits: str = "",
+    devices: str = "",
 ) -> None:
     for name in names:
         host = stage.world.add_host(
             name, domain, zone, kind, inventories=inventories(vcpus, ram_mb), resumes_guests=resumes_guests, starts_agent=starts_agent
         )
         host.traits = frozenset(filter(None, traits.split(",")))
+        host.devices = {alias: int(count) for alias, count in _pairs(devices).items()}
     if declared:
         stage.declared.setdefault(domain, []).extend(names)
 
 
-def inventories(vcpus: int, ram_mb: int) -> dict[str, Inventory]:
-    return {"VCPU": Inventory(vcpus), "MEMORY_MB": Inventory(ram_mb), "DISK_GB": Inventory(4000)}
+def inventories(vcpus: int, ram_mb: int, disk_gb: int = 4000) -> dict[str, Inventory]:
+    return {"VCPU": Inventory(vcpus), "MEMORY_MB": Inventory(ram_mb), "DISK_GB": Inventory(disk_gb)}
 
 
 def _servers(
@@ -114,7 +116,7 @@ SETUP: Mapping[str, Word] = {
     "timings": AnyOptions("NAME=SECONDS ...", _timings),
     "policy": AnyOptions("OPTION=VALUE ...", Stage.choose),
     "hosts": Word("NAME... domain=DOMAIN declared=YES zone=NAME kind=NAME vcpus=NUMBER ram-mb=NUMBER resumes-guests=YES starts-agent=YES"
-                  " traits=TEXT",
+                  " traits=TEXT devices=TEXT",
                   _hosts),
     "by-hand": Word("HOST TEXT", lambda stage, host, text: stage.world.by_hand.update({host: text})),
     "fencing-level": Word("HOST... devices=NUMBER [outlets]", _fencing_level),

@@ -12,7 +12,7 @@ from hanode.ports import Transaction
 from hanode.sim import mending
 from hanode.sim.journal import MemoryJournal
 from hanode.sim.node import Injection
-from hanode.sim.scenario_setup import inventories
+from hanode.sim.scenario_of_targets import EVENTS_OF_TARGETS
 from hanode.sim.scenario_stage import AnyOptions, Birth, Stage, Word
 from hanode.sim.world import Answer, ApiError, ApiFault, BmcMode, Down, Effect, Hang
 
@@ -72,10 +72,6 @@ def _service(verb: str, *more: object) -> Callable[..., None]:
 
 def _create(stage: Stage, name: str, on: str = "", vcpus: int = 1, ram_mb: int = 1024) -> None:
     stage.world.moves.create(name, on, vcpus, ram_mb)
-
-
-def _inventory(stage: Stage, host: str, vcpus: int = 32, ram_mb: int = 131072) -> None:
-    stage.world.hosts[host].inventories = inventories(vcpus, ram_mb)
 
 
 def _refuses_evacuation(stage: Stage, server: str, why: str) -> None:
@@ -190,6 +186,7 @@ def _reload(stage: Stage, words: Mapping[str, str]) -> None:
 
 
 EVENTS: Mapping[str, Word] = {
+    **EVENTS_OF_TARGETS,
     # a host
     "kill-compute": Word("HOST", _of_hosts("kill_compute")),
     "start-compute": Word("HOST", _of_hosts("start_compute")),
@@ -211,7 +208,6 @@ EVENTS: Mapping[str, Word] = {
     "unmount": Word("HOST", _of_hosts("unmount")),
     "mount": Word("HOST", _of_hosts("mount")),
     "storage": Word("STORAGE CONDITION", lambda stage, domain, condition: stage.world.storage.become(domain, condition)),
-    "inventory": Word("HOST vcpus=NUMBER ram-mb=NUMBER", _inventory),
     "device": Word("HOST DEVICE seconds=SECONDS acts-on=HOST level=NUMBER number=NUMBER", _misbehave),
     # a guest
     "service-fails": Word("SERVER", lambda stage, server: stage.world.dumb.add(stage.server_id(server))),

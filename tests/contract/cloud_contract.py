@@ -105,6 +105,17 @@ class CloudContract:
         """A cloud without any is no error."""
         assert isinstance(cloud_under_test.cloud.read_skip_images(), frozenset)
 
+    def test_the_size_of_a_hosts_disk_space_is_told(self, cloud_under_test: CloudUnderTest) -> None:
+        """A share that is not mounted shows in it: all hosts of a store report the same."""
+        hosts = cloud_under_test.cloud.read_fleet().hosts
+        sizes = {name: host.hypervisor.disk_gb for name, host in hosts.items() if host.hypervisor is not None}
+        assert sizes.keys() == cloud_under_test.names
+        assert all(size > 0 for size in sizes.values())
+
+    def test_hosts_whose_network_agent_is_dead_can_be_read(self, cloud_under_test: CloudUnderTest) -> None:
+        """A cloud without Neutron has none, and that is no error."""
+        assert cloud_under_test.host not in cloud_under_test.cloud.read_dead_agents()
+
     # ---------------------------------------------------------------- services
 
     def test_force_down_makes_a_dead_host_down_at_once(self, cloud_under_test: CloudUnderTest) -> None:

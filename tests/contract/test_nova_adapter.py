@@ -364,6 +364,28 @@ def test_a_long_list_of_images_is_read_to_its_end(scripted: ScriptedCloud) -> No
     assert cloud.read_skip_images() == {"a", "b"}
 
 
+def test_only_agents_that_wire_ports_count_and_those_that_neutron_calls_alive_are_well() -> None:
+    """A dead metadata or DHCP agent keeps no guest from its network."""
+    scripted = ScriptedCloud(services=("compute", "network"))
+    rows = [{"id": f"{kind}-{host}", "agent_type": kind, "host": host, "alive": alive} for kind, host, alive in (
+        ("Open vSwitch agent", "h1", True), ("Open vSwitch agent", "h2", False), ("Metadata agent", "h3", False),
+        ("OVN Controller agent", "h4", False), ("Linux bridge agent", "h5", True), ("DHCP agent", "h1", False))]
+    try:
+        scripted.script("GET", "/network/v2.0/agents", Reply(body={"agents": rows}))
+        assert OpenStackCloud(scripted.credentials()).read_dead_agents() == {"h2", "h4"}
+    finally:
+        scripted.stop()
+
+
+def test_a_cloud_without_network_service_has_no_dead_agents() -> None:
+    """There nothing is to be wired by anybody."""
+    scripted = ScriptedCloud(services=("compute",))
+    try:
+        assert OpenStackCloud(scripted.credentials()).read_dead_agents() == frozenset()
+    finally:
+        scripted.stop()
+
+
 def test_a_cloud_without_image_service_has_nothing_to_skip() -> None:
     """Such a cloud boots from volumes only."""
     scripted = ScriptedCloud(services=("compute",))

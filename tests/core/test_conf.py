@@ -30,6 +30,7 @@ OTHERS: dict[str, str] = {
     "reading_gap_s": "3", "proof_s": "12", "check_every_s": "1800", "max_evacuations": "9", "max_per_target": "3", "max_per_domain": "7",
     "evacuate_attempts": "4", "retry_s": "12", "repost_settle_s": "130", "hard_deadline_s": "2500",
     "restore_deadline_s": "310", "follow_s": "2", "home_watch_s": "200", "named_s": "700", "boot_s": "800", "lease_ttl_s": "16",
+    "join_s": "300", "pci_key": "our:pci:", "spare_key": "our:spare", "spare_reason": "reserved",
     "max_migrations": "5", "max_migrations_per_host": "3", "cold_migration": "all",
     "hand_over_after_s": "40",
     "http_timeout_s": "31", "accept_lag_s": "61", "healthy_s": "60", "flap_incidents": "4", "flap_window_s": "3600", "power_on": "true",

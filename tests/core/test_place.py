@@ -9,7 +9,7 @@ from hanode.core.facts import Host, Instance
 from hanode.core.model import Call
 from hanode.core.place import Placed, Refused, place
 from hanode.core.policy import Policy, StorageDomain
-from hanode.core.room import Ask, Limits, Room
+from hanode.core.room import Ask, Ground, GroupNow, Limits, Room
 from hanode.core.storage import Lost, Survives, survival
 from tests.core.facts import POLICY, host, instance
 
@@ -64,6 +64,22 @@ def test_the_emptiest_of_the_least_busy_is_taken_and_names_decide_ties() -> None
     """Spread, and the same choice for every leader."""
     assert place(ask(instance()), targets("c2", "c3"), room(c2=3, c3=9)) == Placed("c3", Call.SCHEDULED)
     assert place(ask(instance()), targets("c3", "c2"), room(c2=9, c3=9)) == Placed("c2", Call.SCHEDULED)
+
+
+def test_a_soft_group_is_a_wish_that_comes_after_room_and_before_spread() -> None:
+    """Nova only weighs it; nobody stays down for it, and nobody waits for it."""
+    where = {"id-a": "c2", "id-b": "c2", "id-c": "c3"}
+    apart, together = (GroupNow("g", f"soft-{policy}", where) for policy in ("anti-affinity", "affinity"))
+    asked, members = ask(instance()), {"id-vm": "g"}
+    for group, wanted in ((apart, "c3"), (together, "c2")):
+        assert place(asked, targets("c2", "c3"), Room(room(c2=5, c3=5).free, ground=Ground({"g": group}, members))) == Placed(
+            wanted, Call.SCHEDULED)
+        other = {"c2": "c3", "c3": "c2"}[wanted]
+        full = Room(room(**{wanted: 0, other: 5}).free, ground=Ground({"g": group}, members))
+        assert place(asked, targets("c2", "c3"), full) == Placed(other, Call.SCHEDULED)
+        busy = Room(room(c2=5, c3=5).free, Limits(per_target=1), Ground({"g": group}, members))
+        busy.in_flight[wanted] = 1
+        assert place(asked, targets("c2", "c3"), busy) == Placed(other, Call.SCHEDULED)
 
 
 def test_every_placement_is_charged_before_the_next() -> None:

@@ -144,7 +144,7 @@ def test_the_shelf_finds_what_looking_at_every_host_finds(scene: tuple[list[Ask]
     slow, quick = copy_of(room), room
     for ask in asks:
         fitting = [target for target in targets if against(ask, target, slow) is None]
-        best = min(fitting, key=lambda target: planner.score(ask, target, slow), default=None)
+        best = min(fitting, key=lambda target: planner.wish(ask, target, slow), default=None)
         assert planner._best(ask, targets, quick) == best
         if best is not None:
             slow.take(ask, best.name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from hanode.core.lifecycle import DrillState, HostState, InstanceState, WorkState
+from hanode.core.lifecycle import DrillState, HostState, InstanceState, SpareState, WorkState
 from hanode.core.records import HostRecovery
 from hanode.sim.evidence import Tick, Violation
 from hanode.sim.scenario import run
@@ -21,6 +21,7 @@ HostStep = tuple[HostState, HostState]
 InstanceStep = tuple[InstanceState, InstanceState]
 WorkStep = tuple[WorkState, WorkState]
 DrillStep = tuple[DrillState, DrillState]
+SpareStep = tuple[SpareState, SpareState]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Played:
     instance_steps: frozenset[InstanceStep]
     work_steps: frozenset[WorkStep]
     drill_steps: frozenset[DrillStep]
+    spare_steps: frozenset[SpareStep]
 
 
 shared: Path | None = None
@@ -55,7 +57,7 @@ def _play(name: str) -> Played:
     result = run(ROOT / name)
     ticks = result.simulation.story.ticks
     return Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)),
-                  frozenset(_work_steps(ticks)), frozenset(_drill_steps(ticks)))
+                  frozenset(_work_steps(ticks)), frozenset(_drill_steps(ticks)), frozenset(_spare_steps(ticks)))
 
 
 def _written(tick: Tick) -> Iterator[HostRecovery]:
@@ -105,3 +107,12 @@ def _drill_steps(ticks: Sequence[Tick]) -> Iterator[DrillStep]:
             if drill.drill in now:
                 yield now[drill.drill], drill.state
             now[drill.drill] = drill.state
+
+
+def _spare_steps(ticks: Sequence[Tick]) -> Iterator[SpareStep]:
+    now: dict[str, SpareState] = {}
+    for tick in ticks:
+        for spare in tick.decisions.roster.spares.values() if tick.decisions.roster else ():
+            if spare.loan in now:
+                yield now[spare.loan], spare.state
+            now[spare.loan] = spare.state

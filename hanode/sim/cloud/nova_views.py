@@ -26,7 +26,7 @@ def hypervisor(row: Hypervisor, world: World) -> View:
     host = world.hosts[row.host]
     return {
         "id": row.provider_id, "hypervisor_hostname": row.hostname, "hypervisor_type": row.kind, "host_ip": row.host_ip,
-        "state": "up" if world.hosts.is_up(row.host) else "down", "status": host.status,
+        "local_gb": row.disk_gb, "state": "up" if world.hosts.is_up(row.host) else "down", "status": host.status,
         "service": {"id": host.service_id, "host": row.host, "disabled_reason": host.disabled_reason or None},
     }
 

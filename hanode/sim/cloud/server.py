@@ -15,6 +15,7 @@ from hanode.sim.cloud.http import HttpServer, Request, Response, find
 from hanode.sim.cloud.ironic import IronicApi
 from hanode.sim.cloud.keystone import Keystone
 from hanode.sim.cloud.live import LiveWorld
+from hanode.sim.cloud.neutron import NeutronApi
 from hanode.sim.cloud.nova import NovaApi
 from hanode.sim.cloud.placement import PlacementApi
 from hanode.sim.cloud.probes import ProbeListeners
@@ -28,6 +29,7 @@ class Urls:
     nova: str
     placement: str
     glance: str
+    neutron: str
     redfish: str
     control: str
 
@@ -43,6 +45,7 @@ class EmbeddedCloud:
         self._control = Control(self.live, self._keystone)
         self._nova = NovaApi(self.live, self._keystone, page_size)
         self._placement = PlacementApi(self.live, self._keystone)
+        self._neutron = NeutronApi(self.live, self._keystone)
         self._glance = GlanceApi(self.live, self._keystone)
         self.ironic = IronicApi(self.live, self._keystone)
         self._port = port
@@ -58,13 +61,14 @@ class EmbeddedCloud:
         baremetal = self._serve(HttpServer(self.ironic.answer))
         self.ironic.url = baremetal.url
         bmcs = self._serve(HttpServer(RedfishApi(self.live).answer))
-        self.urls = Urls(f"{front.url}/identity/v3", f"{nova.url}/v2.1", placement.url, f"{front.url}/image", bmcs.url,
-                         f"{front.url}/control")
+        self.urls = Urls(f"{front.url}/identity/v3", f"{nova.url}/v2.1", placement.url, f"{front.url}/image", f"{front.url}/network",
+                         bmcs.url, f"{front.url}/control")
         self._keystone.url = self.urls.keystone
         self._keystone.catalog = {"compute": self.urls.nova, "placement": self.urls.placement, "image": self.urls.glance,
                                   "baremetal": f"{baremetal.url}/v1"}
         self._probes = ProbeListeners(self._probe_addresses(), self._probe_port)
         self.live.watch(lambda: self._follow(nova, placement))
+        self._keystone.catalog = {**self._keystone.catalog, "network": self.urls.neutron}
         self.live.start()
         return self.urls
 
@@ -99,6 +103,8 @@ class EmbeddedCloud:
     def _answer_front(self, request: Request) -> Response:
         if request.path.startswith("/image/"):
             return self._glance.answer(request)
+        if request.path.startswith("/network/"):
+            return self._neutron.answer(request)
         return find((*self._keystone.routes, *self._control.routes), request)
 
     def _probe_addresses(self) -> dict[str, str]:

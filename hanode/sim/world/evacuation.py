@@ -33,6 +33,10 @@ class Job:
     call: Call
 
 
+VIF_TIMEOUT_S = 300.0
+"""nova.conf vif_plugging_timeout."""
+
+
 class RebuildFailed(Exception):
     """The target gives up. What is left of the server depends on where it happened."""
 
@@ -181,6 +185,9 @@ class Evacuation:
         """The guest comes up without a word to the database; slower, the more come up beside it."""
         timings, load = self._world.timings, self._world.load
         slices = SLICES if timings.target_knee or timings.storage_knee else 1
+        if not self._world.hosts[target].wires_ports:
+            yield Pause(VIF_TIMEOUT_S, talks=False)
+            raise RebuildFailed("VirtualInterfaceCreateException")
         left_s = timings.rebuild_limit_s or float("inf")
         for _ in range(slices):
             step_s = min(left_s, timings.spawn_s / slices * load.of_rebuild(target))
@@ -192,7 +199,7 @@ class Evacuation:
     def _claim(self, job: Job) -> None:
         if job.server.deleted:
             raise RebuildFailed("InstanceNotFound")
-        if job.target in self.claims_fail_on:
+        if job.target in self.claims_fail_on or not self._world.scheduler.has_devices(self._world.hosts[job.target], job.server):
             raise ClaimFailed("ComputeResourcesUnavailable")
         job.row.target = job.target
         if self._world.scheduler.late_violation(job.target, job.server):

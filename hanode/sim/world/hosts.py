@@ -63,6 +63,7 @@ class ComputeHost:
     starts_agent: bool = True  # nova-compute starts at boot
     libvirt_guests: bool = False  # starts what ran before at boot, without asking Nova
     traits: frozenset[str] = frozenset()  # of its provider in Placement
+    devices: dict[str, int] = field(default_factory=dict)  # PCI alias -> how many it has
     powered: bool = True
     mains: bool = True  # without it the power device is dead too
     kernel: Kernel = Kernel.RUNNING
@@ -70,6 +71,7 @@ class ComputeHost:
     network: bool = True  # its way to RabbitMQ and to the database
     reachable: bool = True  # its host_ip answers a probe
     mounted: bool = True  # its storage domain is really there
+    wires_ports: bool = True  # its Neutron L2 agent works
 
     status: str = "enabled"
     disabled_reason: str = ""

@@ -40,8 +40,10 @@ class Nova:
                                                 *self._control_services()))
 
     def hypervisors(self) -> tuple[Hypervisor, ...]:
-        return self.ask("hypervisors", "", lambda: tuple(
-            Hypervisor(h.name, h.kind, h.host_ip, h.provider_id, h.name) for h in self._world.hosts.all() if h.kind), of_cell=True)
+        def row(h: ComputeHost) -> Hypervisor:
+            disk = h.inventories.get("DISK_GB")
+            return Hypervisor(h.name, h.kind, h.host_ip, h.provider_id, h.name, disk.total if disk else 0)
+        return self.ask("hypervisors", "", lambda: tuple(row(h) for h in self._world.hosts.all() if h.kind), of_cell=True)
 
     def aggregates(self) -> tuple[Aggregate, ...]:
         return self.ask("aggregates", "", self.true_aggregates)
@@ -80,6 +82,10 @@ class Nova:
         """Compute nodes whose provider has this trait; the one that marks disabled hosts is Nova's own."""
         return self._world.control.request("trait", trait, lambda: frozenset(
             host.provider_id for host in self._world.hosts.all() if trait in host.traits), Part.PLACEMENT)
+
+    def dead_agents(self) -> frozenset[str]:
+        """Of Neutron, which lives beside Nova's API here."""
+        return self.ask("agents", "", lambda: frozenset(h.name for h in self._world.hosts.all() if not (h.lives and h.wires_ports)))
 
     def image_ids(self, tag: str) -> frozenset[str]:
         """Images of Glance that carry the tag."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Scheduler:
             and self._world.hosts.is_up(host.name)
             and host.status == "enabled"
             and not self.forbids(host, server)
+            and self.has_devices(host, server)
             and self._group_allows(host.name, server)
             and self._world.placement.fits(server.instance_id, host.name, server.resources)
         )
@@ -43,6 +45,17 @@ class Scheduler:
         wants = {**server.extra_specs, **server.image_properties}
         return all((key.removeprefix("trait:") in host.traits) is (value == "required")
                    for key, value in wants.items() if key.startswith("trait:"))
+
+    def has_devices(self, host: ComputeHost, server: Server) -> bool:
+        """PciPassthroughFilter, and the claim of the target: what is on the host, or on its way to it, has its devices."""
+        if not server.devices:
+            return True
+        coming = {row.instance_id for row in self._world.migrations.rows if row.target == host.name and row.status == "pre-migrating"}
+        there = [other for other in self._world.servers.live() if other.host == host.name or other.instance_id in coming]
+        taken = Counter[str]()
+        for other in there:
+            taken.update(other.devices if other.instance_id != server.instance_id else {})
+        return all(taken[alias] + count <= host.devices.get(alias, 0) for alias, count in server.devices.items())
 
     def _aggregates_allow(self, host: str, server: Server) -> bool:
         """AggregateInstanceExtraSpecsFilter (values that are equal) and AggregateMultiTenancyIsolation."""

@@ -63,6 +63,12 @@ class Server:
         return {"VCPU": self.vcpus, "MEMORY_MB": self.ram_mb, "DISK_GB": disk_gb}
 
     @property
+    def devices(self) -> dict[str, int]:
+        """PCI devices that its flavor asks for, by alias."""
+        pairs = (part.partition(":") for part in self.extra_specs.get("pci_passthrough:alias", "").split(",") if part)
+        return {alias: int(count or 1) for alias, _, count in pairs}
+
+    @property
     def has_volume(self) -> bool:
         return self.image_id == ""
 
