@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from hanode.engine import codec
 from hanode.engine.codec import ANSWER, COMMAND, EPOCH, HISTORY, META, RECOVERY, RENEWED, STATUS, Epoch, Meta, Renewal, from_entry
-from hanode.engine.ledger import Ledger, packed
+from hanode.engine.ledger import Ledger, joined
 from hanode.errors import Refused
 from hanode.ports import Entry, Journal, Transaction
 
@@ -53,7 +53,7 @@ def imported(journal: Journal, text: str, at: str) -> int:
     guard = ledger.take_office(ledger.read_standing(), epoch, Renewal(epoch.term, epoch.owner, 0, at, TTL_S))
     if guard is None:
         raise Refused("another took office in this journal at this moment: stop every daemon first")
-    for batch in packed(Transaction({}, {key: value}) for key, value in sorted(cargo.texts.items())):
+    for batch in joined(Transaction({}, {key: value}) for key, value in sorted(cargo.texts.items())):
         if not journal.commit(Transaction({EPOCH: guard.revision}, batch.puts)):
             raise Refused("a daemon took office while the records were written: stop every daemon, empty this journal, and try again")
     ledger.resign_office(guard, Epoch(epoch.term, epoch.owner, NODE, at, resigned=True))

@@ -29,10 +29,11 @@ from hanode.engine.codec import (
     Meta,
     Renewal,
     from_entry,
+    plain_text,
     recovery_key,
     to_text,
 )
-from hanode.engine.packing import status_in, status_text
+from hanode.engine.packing import packed
 from hanode.engine.testimony import Asked, Stand, asking
 from hanode.errors import Ambiguous, Deposed, HanodeError, JournalConflict, Refused
 from hanode.ports import Entry, Journal, Transaction
@@ -131,7 +132,7 @@ class Ledger:
     def read_status(self) -> Mapping[str, Any] | None:
         """What the leader last published about itself."""
         entry = self._one(STATUS)
-        return status_in(entry) if entry else None
+        return codec.fields_of(STATUS, entry.value) if entry else None
 
     def read_answer(self, command_id: str) -> Answer | None:
         entry = self._one(ANSWER + command_id)
@@ -236,10 +237,10 @@ class Ledger:
             *([self._roster_unit(roster)] if roster is not None else []),
             *self._closing_units({record.host for record in writes}, closes, forgets),
             *self._answer_units(answers),
-            *([Transaction({}, {STATUS: status_text(status)})] if status is not None else []),
+            *([Transaction({}, {STATUS: packed(plain_text(status))})] if status is not None else []),
             *([asking(asked)] if asked is not None else []),
         ]
-        for batch in packed(units):
+        for batch in joined(units):
             self._commit_batch(guard, batch)
 
     def _host_units(self, writes: Sequence[HostRecovery], closes: Sequence[Closed]) -> Iterator[Transaction]:
@@ -267,7 +268,7 @@ class Ledger:
         return Transaction({main: self._revisions.get(main, 0)}, puts, stale)
 
     def _roster_unit(self, roster: Roster) -> Transaction:
-        return Transaction({ROSTER: self._revisions.get(ROSTER, 0)}, {ROSTER: to_text(roster)})
+        return Transaction({ROSTER: self._revisions.get(ROSTER, 0)}, {ROSTER: packed(to_text(roster))})
 
     def _history_trim(self, added: int) -> Iterator[Transaction]:
         entries = _by_age(self._journal.read(HISTORY))
@@ -344,13 +345,13 @@ class Ledger:
         return all((entry.value if entry else None) == wanted[key] for key, entry in entries.items())
 
 
-def packed(units: Iterable[Transaction]) -> Iterator[Transaction]:
+def joined(units: Iterable[Transaction]) -> Iterator[Transaction]:
     """Join units in their order into as few transactions as the limits allow; a unit is never split."""
     batch = Transaction({}, {}, ())
     for unit in units:
-        joined = Transaction({**batch.compares, **unit.compares}, {**batch.puts, **unit.puts}, (*batch.deletes, *unit.deletes))
-        if _fits(joined) or not (batch.puts or batch.deletes):
-            batch = joined
+        both = Transaction({**batch.compares, **unit.compares}, {**batch.puts, **unit.puts}, (*batch.deletes, *unit.deletes))
+        if _fits(both) or not (batch.puts or batch.deletes):
+            batch = both
         else:
             yield batch
             batch = unit

@@ -41,7 +41,7 @@ def test_fields_of_a_later_release_with_the_same_schema_are_ignored() -> None:
 def test_a_newer_schema_stands_this_version_down() -> None:
     """Guessing at what a newer version promised could evacuate an instance twice."""
     with pytest.raises(NewerSchema, match=r"recovery/c1.*upgrade this node"):
-        codec.from_text(HostRecovery, "recovery/c1", codec.to_text(recovery("c1")).replace('"schema":1', '"schema":2'))
+        codec.from_text(HostRecovery, "recovery/c1", codec.to_text(recovery("c1")).replace('"schema":1', '"schema":3'))
 
 
 @pytest.mark.parametrize(

@@ -348,7 +348,7 @@ def test_the_journal_of_another_cloud_stops_the_daemon(world: World, nodes: tupl
 def test_a_newer_version_in_office_stands_us_down(world: World, nodes: tuple[Node, Node]) -> None:
     first, _ = nodes
     assert first.tick()
-    newer = world.space.entries["epoch"].value.replace('"schema":1', '"schema":2')
+    newer = world.space.entries["epoch"].value.replace('"schema":1', '"schema":3')
     assert MemoryJournal(world.space).commit(Transaction({}, {"epoch": newer}))
     with pytest.raises(NewerSchema):
         first.tick()

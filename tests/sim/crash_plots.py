@@ -34,7 +34,7 @@ class Plot:
 
     @contextlib.contextmanager
     def limits(self) -> Iterator[None]:
-        """A record of two instances in a key and two keys in a transaction, instead of three hundred and a hundred."""
+        """A record of two instances in a key and two keys in a transaction, instead of ten and a hundred."""
         if not self.small_keys:
             yield
             return
