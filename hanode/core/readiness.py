@@ -22,8 +22,8 @@ from hanode.core.pause import LONGEST_S
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Mute
 
-AT_ONCE = 2
-"""So many hosts are checked side by side: the readers are for those who are in trouble."""
+AT_MOST = 16
+"""So many hosts are checked until the next poll of Nova, a few at a time; what they say is looked at together then."""
 
 FIRST_ROUND_S = 600.0
 """A new leader has checked everybody after about so long, where their number allows it."""
@@ -75,12 +75,10 @@ def _ask(draft: Draft, hosts: Iterable[str]) -> None:
     if not draft.policy.check_every_s or _is_busy(draft):
         return
     checks, office_since_s = draft.timers.checks, draft.timers.office_since_s
-    due = nsmallest(AT_ONCE, ((check_due_s(host, checks.get(host), draft.policy, office_since_s), host) for host in hosts))
+    due = nsmallest(AT_MOST, ((check_due_s(host, checks.get(host), draft.policy, office_since_s), host) for host in hosts))
     for due_s, host in due:
-        if due_s > draft.now.s:
-            draft.wake(due_s)
-            return
-        draft.want(WantKind.CHECK, host, draft.policy.check_every_s)
+        if due_s <= draft.now.s:
+            draft.want(WantKind.CHECK, host, draft.policy.check_every_s)
 
 
 def _is_busy(draft: Draft) -> bool:

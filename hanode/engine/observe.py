@@ -14,6 +14,7 @@ from hanode.core.levels import host_and_level
 from hanode.core.model import Want, WantKind
 from hanode.core.serving import PROGRAM, from_key, port_of
 from hanode.core.signals import network_and_host
+from hanode.engine.lanes import Lanes
 from hanode.errors import HanodeError, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe, Programs
 
@@ -25,6 +26,9 @@ answer keep no proof of death waiting."""
 
 PATIENCE = 1.5
 """A read that takes a second is begun again after one and a half: a third of the time is left to others."""
+
+CHECKS_AT_ONCE = 2
+"""So many hosts are checked side by side: the readers are for those who are in trouble."""
 
 
 class Observer:
@@ -47,14 +51,17 @@ class Observer:
         self.addresses: Mapping[str, str] = {}  # host -> host_ip, told by who could read it: for hosts that our own inventory lacks
         self._pending: set[Key] = set()
         self._wants: dict[Key, float] = {}
-        self._finished: SimpleQueue[tuple[Key, Reading[object]]] = SimpleQueue()
+        self._finished: SimpleQueue[tuple[Key, Reading[object] | None]] = SimpleQueue()
         self._readers = self._all_readers()
+        self._checks = Lanes(executor, CHECKS_AT_ONCE, self._check)
 
     def readings(self) -> Mapping[Key, Reading[object]]:
         """The newest reading of everything that is wanted."""
         while not self._finished.empty():
             key, reading = self._finished.get()
             self._pending.discard(key)
+            if reading is None:
+                continue  # it was not wanted any more when its turn came
             self._readings[key] = reading
             if key[0] is WantKind.FLEET and isinstance(reading.value, Fleet):
                 self._fleet = reading.value
@@ -65,9 +72,11 @@ class Observer:
         self._wants = {(want.kind, want.key): want.every_s for want in wants}
         self._readings = {key: reading for key, reading in self._readings.items() if key in self._wants}
         due = sorted(key for key in self._wants if key not in self._pending and self._due_s(key) <= now_s)
+        self._pending.update(due)
+        self._checks.queue(key for key in due if key[0] is WantKind.CHECK)
         for key in due:
-            self._pending.add(key)
-            self._begin(key)
+            if key[0] is not WantKind.CHECK:
+                self._begin(key)
         return min((self._due_s(key) for key in self._wants if key not in self._pending), default=now_s + 60.0)
 
     def _due_s(self, key: Key) -> float:
@@ -78,19 +87,33 @@ class Observer:
         patience = 0.0 if key[0] in URGENT or not self._wants[key] else PATIENCE * (reading.finished_s - reading.started_s)
         return reading.started_s + max(self._wants[key], patience)
 
+    def rest(self) -> None:
+        """Nothing is wanted any more: what waits for its turn is not read."""
+        self._wants = {}
+
     def _begin(self, key: Key) -> None:
         def run() -> None:
-            started_s = self._clock.now().s
-            try:
-                value: object = self._readers[key[0]](key[1])
-            except HanodeError as error:
-                value = Unknown(str(error))
-            except Exception as error:  # noqa: BLE001 - a defect of an adapter must not leave this reading pending for ever
-                value = Unknown(f"{type(error).__name__}: {error} (a defect of hanode: report it)")
-            self._finished.put((key, Reading(value, started_s, self._clock.now().s)))
+            self._finish(key)
             self._wake()
 
         self._executor.submit(POOL_OF.get(key[0], "read"), run)
+
+    def _check(self, key: Key) -> None:
+        """Without a word to the tick: it decides by what was told with the next poll of Nova, and nobody is recovered sooner by it."""
+        if key in self._wants:
+            self._finish(key)
+        else:
+            self._finished.put((key, None))
+
+    def _finish(self, key: Key) -> None:
+        started_s = self._clock.now().s
+        try:
+            value: object = self._readers[key[0]](key[1])
+        except HanodeError as error:
+            value = Unknown(str(error))
+        except Exception as error:  # noqa: BLE001 - a defect of an adapter must not leave this reading pending for ever
+            value = Unknown(f"{type(error).__name__}: {error} (a defect of hanode: report it)")
+        self._finished.put((key, Reading(value, started_s, self._clock.now().s)))
 
     def _all_readers(self) -> Mapping[WantKind, Callable[[str], object]]:
         cloud, fencer = self._cloud, self._fencer

@@ -12,6 +12,7 @@ from typing import Any
 from hanode import metrics
 from hanode.core.decide import decide
 from hanode.core.decisions import Decisions, Level, Note, Timers
+from hanode.core.facts import Reading
 from hanode.core.findings import Finding
 from hanode.core.model import Age, Moment, Outcome, Snapshot, WantKind
 from hanode.core.policy import Policy
@@ -24,7 +25,7 @@ from hanode.engine.narrate import Narrator, narrate
 from hanode.engine.observe import Observer
 from hanode.engine.office import Office
 from hanode.engine.phases import Phases
-from hanode.engine.status import published, summary
+from hanode.engine.status import Rows, published, summary
 from hanode.engine.stocktake import take_stock
 from hanode.engine.witness import Witness
 from hanode.engine.workers import Workers
@@ -49,6 +50,7 @@ class Term:
         self.inquiry = Inquiry(guard.owner, node)
         self.outcomes: tuple[Outcome, ...] = ()  # not yet part of a committed decision
         self.status: tuple[Mapping[str, Any], float] = ({}, float("-inf"))  # what was last published, and when
+        self.rows = Rows()
         self.decided: Decided | None = None
         self.phases = Phases()
         self.ages = Ages()
@@ -65,7 +67,7 @@ class Decided:
 
     def stands(self, snapshot: Snapshot, book: Book, now_s: float) -> bool:
         """Nothing is new and its time has not come: `decide`, which is pure, would say nothing new either."""
-        former, newer = self.snapshot.readings, snapshot.readings
+        former, newer = _telling(self.snapshot), _telling(snapshot)
         # By identity: each reading is an object of its own, and comparing two fleets costs as much as deciding.
         # What is not there any more was not wanted by the last decision, so it brings nothing new by going.
         same = former.keys() >= newer.keys() and all(former[key] is reading for key, reading in newer.items())
@@ -179,7 +181,8 @@ class Engine:
     def _commit(self, term: Term, decisions: Decisions, before: Records, now: Moment) -> None:
         records = _after(before, decisions)
         fleet = term.observer.fleet()
-        status = published(decisions, records, decisions.roster or before.roster, fleet, self._policy, term.guard, self._node, now)
+        roster = decisions.roster or before.roster
+        status = published(decisions, records, roster, fleet, self._policy, term.guard, self._node, now, term.rows)
         news = self._news(term, status, now)
         self.status, self.summary = status, summary(status, records)
         asked = term.inquiry.next(decisions.wants, fleet, now.s)
@@ -238,6 +241,8 @@ class Engine:
         return assessed(stock, self._policy, CAPACITY_COMPARISONS)
 
     def _stand_by(self, why: str = "") -> None:
+        if self._term is not None:
+            self._term.observer.rest()
         self._term = None
         self.status = {}
         self.trouble = why
@@ -272,6 +277,11 @@ class Engine:
         if self._term is not None:
             self._term.decided = None
             self._term.timers = replace(self._term.timers, checks={})
+
+
+def _telling(snapshot: Snapshot) -> Mapping[tuple[WantKind, str], Reading[object]]:
+    """What must be decided on at once: not what devices said to a check without need, which is looked at with the next poll of Nova."""
+    return {key: reading for key, reading in snapshot.readings.items() if key[0] is not WantKind.CHECK}
 
 
 def _after(before: Records, decisions: Decisions) -> dict[str, HostRecovery]:
