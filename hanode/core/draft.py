@@ -114,6 +114,8 @@ class Draft:
         return cast("Mapping[str, Resources] | None", self._value(WantKind.CONSUMPTION, provider, every_s))
 
     def room(self, every_s: float) -> Reading[object] | None:
+        if self.fleet is None:
+            return None  # asked of no hosts it fails, and a new leader would wait for its next turn with every evacuation
         return self.reading(WantKind.ROOM, "", every_s)
 
     def skip_images(self, every_s: float) -> frozenset[str] | None:
