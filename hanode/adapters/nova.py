@@ -49,7 +49,7 @@ class Nova:
     def __init__(self, rest: Rest, now: Callable[[], float] = time.monotonic) -> None:
         self._rest = rest
         self._now = now
-        self._inventory: tuple[float, dict[str, Hypervisor], list[Aggregate]] | None = None
+        self._inventory: tuple[float, dict[str, Hypervisor], Mapping[str, tuple[Aggregate, ...]]] | None = None
         self._inventory_lock = threading.Lock()
 
     # ---------------------------------------------------------------- reads
@@ -201,11 +201,11 @@ class Nova:
         if not any(row.host == host and row.state for row in rows):
             raise Unreachable(f"the Nova cell of {host} does not answer: what Nova lists for this host is not complete")
 
-    def _read_inventory(self) -> tuple[dict[str, Hypervisor], list[Aggregate]]:
+    def _read_inventory(self) -> tuple[dict[str, Hypervisor], Mapping[str, tuple[Aggregate, ...]]]:
         with self._inventory_lock:
             if self._inventory is None or self._now() - self._inventory[0] > INVENTORY_AGE_S:
                 begun = self._now()
-                self._inventory = (begun, self._read_hypervisors(), self._read_aggregates())
+                self._inventory = (begun, self._read_hypervisors(), facts.by_host(self._read_aggregates()))
             return self._inventory[1], self._inventory[2]
 
     def _read_hypervisors(self) -> dict[str, Hypervisor]:

@@ -92,14 +92,22 @@ def migration(row: Json) -> Migration:
     )
 
 
-def fleet(services: Iterable[Service], hypervisors: Mapping[str, Hypervisor], aggregates: Iterable[Aggregate]) -> Fleet:
-    by_host: dict[str, list[Aggregate]] = {}
-    for each in sorted(aggregates, key=lambda a: a.name):
+def by_host(aggregates: Iterable[Aggregate]) -> Mapping[str, tuple[Aggregate, ...]]:
+    """Those of each host, sorted by name; hosts with the same ones share one tuple."""
+    found: dict[str, tuple[Aggregate, ...]] = {}
+    one_more: dict[tuple[int, int], tuple[Aggregate, ...]] = {}  # by identity: comparing what large aggregates hold takes long
+    for number, each in enumerate(sorted(aggregates, key=lambda a: a.name)):
         for host in each.hosts:
-            by_host.setdefault(host, []).append(each)
+            before = found.get(host, ())
+            found[host] = one_more.setdefault((id(before), number), (*before, each))
+    return found
+
+
+def fleet(services: Iterable[Service], hypervisors: Mapping[str, Hypervisor], aggregates: Mapping[str, tuple[Aggregate, ...]]) -> Fleet:
+    """`aggregates`: by host."""
     rows = sorted(services, key=lambda s: (s.host, s.binary))
     return Fleet(
-        hosts={row.host: Host(row.host, row, hypervisors.get(row.host), tuple(by_host.get(row.host, ())))
+        hosts={row.host: Host(row.host, row, hypervisors.get(row.host), aggregates.get(row.host, ()))
                for row in rows if row.binary == "nova-compute"},
         control=tuple(row for row in rows if row.binary in {"nova-conductor", "nova-scheduler"}),
     )

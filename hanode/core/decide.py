@@ -141,11 +141,13 @@ def _attention(e: Evidence) -> float | None:
 
 
 def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
-    living = {name for name, e in evidence.items() if e.beats and e.host.service.state is not None}
+    living = [name for name, e in evidence.items() if e.beats and e.host.service.state is not None]
+    news = {name for name in living if name not in draft.roster.seen}
     # A new leader sees "up" for as long as Nova waits (service_down_time): only a heartbeat that it saw itself frees a host.
-    reports = {name for name in living if evidence[name].beat.moved}
-    held = {name: why for name, why in draft.roster.held.items() if name not in reports}
-    draft.roster = replace(draft.roster, seen=draft.roster.seen | living, held=held)
+    freed = {name for name in draft.roster.held.keys() & set(living) if evidence[name].beat.moved}
+    if news or freed:
+        held = {name: why for name, why in draft.roster.held.items() if name not in freed}
+        draft.roster = replace(draft.roster, seen=draft.roster.seen | news, held=held)
 
 
 def _hold_the_silent(draft: Draft) -> None:
@@ -303,8 +305,10 @@ def _tell(draft: Draft) -> None:
         record = draft.records.get(name)
         if record is not None and record.state is not HostState.SUSPECT:
             continue  # of a host in recovery the recovery itself tells
-        level = LEVELS.get(judgement.verdict, Level.INFO)
         first = judgement.verdict is not Verdict.HEALTHY
+        if not first and draft.said_of("verdict", name) is None:
+            continue  # nothing else was ever said of it: most hosts
+        level = LEVELS.get(judgement.verdict, Level.INFO)
         draft.note_change(level, "verdict", name, judgement.verdict, f"{judgement.verdict}: {judgement.reason}", first)
     names = ", ".join(h.name for h in draft.holds)
     text = "; ".join(f"{h.name}: {h.reason} (ends: {h.ends})" for h in draft.holds)

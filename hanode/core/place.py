@@ -6,7 +6,7 @@ A fold over the instances: every placement is charged before the next. The same 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 from typing import cast
@@ -14,7 +14,9 @@ from typing import cast
 from hanode.core.constraints import CONSTRAINTS, STANDING, TENANT_KEY, against, call_to
 from hanode.core.facts import Host
 from hanode.core.model import Call
+from hanode.core.policy import StorageDomain
 from hanode.core.room import Ask, Room
+from hanode.core.storage import Survives, survival
 
 MOST_REASONS = 4
 
@@ -102,10 +104,24 @@ def _shelf(ask: Ask, targets: Sequence[Host], room: Room) -> _Shelf:
     key = (id(targets), ask.kind, ask.instance.project_id if _some_are_kept(targets, room) else "")
     found = cast("_Shelf | None", room.shelves.get(key))
     if found is None:
-        standing = [(score(ask, host, room), at) for at, host in enumerate(targets) if against(ask, host, room, STANDING) is None]
+        survive = _where_its_disk_survives(ask, targets, room)
+        standing = [(score(ask, targets[at], room), at) for at in survive if against(ask, targets[at], room, STANDING) is None]
         heapify(standing)
         found = room.shelves[key] = _Shelf(targets, standing)
     return found
+
+
+def _where_its_disk_survives(ask: Ask, targets: Sequence[Host], room: Room) -> Iterator[int]:
+    """Where in `targets`; asked once of each storage domain, not of each of ten thousand hosts for each kind of instance."""
+    key = ("domains", id(targets))
+    if key not in room.shelves:
+        by_domain: dict[StorageDomain | None, list[int]] = {}
+        for at, host in enumerate(targets):
+            by_domain.setdefault(ask.policy.domain_of(host), []).append(at)
+        room.shelves[key] = (by_domain, targets)  # with what is known by its identity
+    for domain, members in cast("tuple[dict[StorageDomain | None, list[int]], object]", room.shelves[key])[0].items():
+        if isinstance(survival(ask.instance, ask.domain, domain), Survives):
+            yield from members
 
 
 def _some_are_kept(targets: Sequence[Host], room: Room) -> bool:

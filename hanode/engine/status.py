@@ -8,7 +8,7 @@ from typing import Any
 
 from hanode.core.decisions import Decisions, Sign, Timers, Verdict
 from hanode.core.domains import shared
-from hanode.core.facts import Fleet
+from hanode.core.facts import Fleet, Host
 from hanode.core.follow import ran
 from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState, InstanceState
@@ -33,13 +33,15 @@ def published(
     guard: Guard,
     node: str,
     now: Moment,
+    rows: Rows | None = None,
 ) -> dict[str, Any]:
-    hosts = fleet.hosts if fleet else {}
+    """`rows` are those of the same leader's last time."""
+    hosts, rows = fleet.hosts if fleet else {}, rows or Rows()
     return {
         "leader": {"owner": guard.owner, "host_id": node, "term": guard.term, "renewed_at": now.at},
         "mode": policy.mode,
         "holds": [{"name": h.name, "reason": h.reason, "ends": h.ends} for h in decisions.holds],
-        "hosts": {name: _host(name, decisions, records, hosts, policy) for name in sorted({*hosts, *records})},
+        "hosts": {name: rows.row(name, decisions, records, hosts, policy) for name in sorted({*hosts, *records})},
         "exempt": {name: j.reason for name, j in decisions.verdicts.items() if j.verdict is Verdict.EXEMPT},
         "needs_operator": sorted(name for name, r in records.items() if r.state is HostState.NEEDS_OPERATOR),
         "quarantined": dict(roster.quarantined),
@@ -55,6 +57,27 @@ def published(
         "poll_s": policy.poll_s,
         "updated_at": now.at,
     }
+
+
+class Rows:
+    """What is published of a host of which there is nothing to tell is made once, as long as nothing that it is made of changes."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, tuple[tuple[object, ...], dict[str, Any]]] = {}
+
+    def row(
+        self, name: str, decisions: Decisions, records: Mapping[str, HostRecovery], hosts: Mapping[str, Host], policy: Policy
+    ) -> dict[str, Any]:
+        judgement, host = decisions.verdicts.get(name), hosts.get(name)
+        if judgement is None or host is None or judgement.verdict not in QUIET or name in records:
+            self._made.pop(name, None)
+            return _host(name, decisions, records, hosts, policy)
+        # By identity: comparing the aggregates of ten thousand hosts costs more than making their rows.
+        made_of = (judgement.verdict, host.service.zone, host.aggregates, policy)
+        known = self._made.get(name)
+        if known is None or any(was is not now for was, now in zip(known[0], made_of, strict=True)):
+            known = self._made[name] = (made_of, _host(name, decisions, records, hosts, policy))
+        return known[1]
 
 
 def _host(name: str, decisions: Decisions, records: Mapping[str, HostRecovery], hosts: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
