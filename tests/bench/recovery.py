@@ -16,6 +16,7 @@ from hanode.core import pace
 from hanode.core.lifecycle import HostState
 from hanode.core.pace import ALL, Scope
 from hanode.core.policy import Policy
+from hanode.ports import Transaction
 from hanode.sim.run import Simulation
 from hanode.sim.world import Domain, Timings, World
 
@@ -48,8 +49,11 @@ class Recovery:
     posts: int
     failures: int  # rebuilds that failed
     most: int  # rebuilds at work at once, at the worst moment
-    commits: int = 0
-    commit_bytes: int = 0
+    commits: tuple[Transaction, ...] = ()  # those that wrote of the recovery
+
+    @property
+    def commit_bytes(self) -> int:
+        return sum(len(text) for commit in self.commits for text in commit.puts.values())
 
     def at(self, share: float) -> float:
         return self.after_s[min(len(self.after_s) - 1, int(share * len(self.after_s)))] if self.after_s else float("nan")
@@ -92,13 +96,11 @@ def under_hanode(shape: Shape, timings: Timings, seed: int, at_once: int | None 
             world.at(DIES_S, lambda host=host: world.hosts.power_off(host, "its power fails"), "the failure")  # type: ignore[misc]
         began = len(simulation.story.commits)
         simulation.run(DIES_S + LONGEST_S, lambda: all(_is_done(world, instance, dead) for instance in world.servers.by_id))
-    puts = [commit.transaction.puts for commit in simulation.story.commits[began:]]
-    writes = [one for one in puts if any(key.startswith("recovery") for key in one)]
+    sent = [commit.transaction for commit in simulation.story.commits[began:]]
     fenced = (t.time_s for t in simulation.story.ticks for r in t.decisions.writes if r.state is HostState.FENCED)
     return replace(
         _recovery(world, dead, next(fenced, DIES_S) - DIES_S),
-        commits=len(writes),
-        commit_bytes=sum(len(text) for one in writes for text in one.values()),
+        commits=tuple(one for one in sent if any(key.startswith("recovery") for key in one.puts)),
     )
 
 

@@ -6,6 +6,7 @@ Nova's answers is not in it. `python -m tests.bench.ticks HOSTS FAILED` prints J
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import subprocess
@@ -14,6 +15,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from hanode.cli.run import GARBAGE
 from hanode.core.policy import Policy
 from hanode.sim.run import Simulation
 from hanode.sim.world import Domain, World
@@ -81,6 +83,7 @@ def build(hosts: int, failed: int) -> tuple[World, list[str]]:
 
 
 def main() -> int:
+    gc.set_threshold(*GARBAGE)  # as the daemon does
     found = play(int(sys.argv[1]), int(sys.argv[2]))
     sys.stdout.write(json.dumps(vars(found)))
     return 0
