@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import cast
 
 from hanode.core.decisions import HoldKind, Level, Verdict
 from hanode.core.draft import Draft, verdict_of
-from hanode.core.facts import Power, Unknown
+from hanode.core.facts import Power, Resources, Unknown
 from hanode.core.fence import read_table
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import DRILL_SENTENCES, ENDED, SAFE, DrillState, HostState, InstanceState, step_drill
@@ -116,11 +117,16 @@ def _look(draft: Draft, drill: Drill, e: Evidence) -> str | None:
     since_s = max(draft.since(f"disabled/{drill.drill}"), draft.now.s - draft.policy.proof_s)
     table = read_table(draft, HostRecovery(drill.host, "", HostState.SUSPECT, "", ""), e.host, since_s, LOOK_S)
     servers, migrations = draft.servers(drill.host, LOOK_S, since_s), draft.migrations(drill.host, LOOK_S, since_s)
-    if table is None or servers is None or migrations is None:
+    held = draft.reading(WantKind.CONSUMPTION, e.host.hypervisor.provider_id if e.host.hypervisor else "", LOOK_S, since_s)
+    if table is None or servers is None or migrations is None or held is None:
         return None
     strangers = sorted(server.name for key, server in servers.items() if key not in drill.canaries)
     if strangers:
         return f"{', '.join(strangers[:3])} {'is' if len(strangers) == 1 else 'are'} on it, and no canary"
+    # Placement knows of an instance before Nova's list does: its host is written only when nova-compute begins to build it.
+    building = sorted(cast("Mapping[str, Resources]", held.value).keys() - set(drill.canaries))
+    if building:
+        return f"Placement holds room on it for {building[0]}, which is no canary: something is being built or moved there"
     coming = sorted(migration.migration_id for migration in migrations if migration.is_open)
     if coming:
         return f"migration {coming[0]} of it is open"
@@ -137,8 +143,11 @@ def _look(draft: Draft, drill: Drill, e: Evidence) -> str | None:
 
 def _unread(draft: Draft, drill: Drill) -> str:
     """What keeps the look from being complete: the same would keep an evacuation waiting."""
-    keys = ((WantKind.SERVERS, drill.host), (WantKind.MIGRATIONS, drill.host), (WantKind.SKIP_IMAGES, ""))
-    found = [reading.value.reason for key in keys if (reading := draft.snapshot.readings.get(key)) and isinstance(reading.value, Unknown)]
+    host = draft.host(drill.host)
+    provider = host.hypervisor.provider_id if host and host.hypervisor else ""
+    keys = {WantKind.SERVERS: drill.host, WantKind.MIGRATIONS: drill.host, WantKind.CONSUMPTION: provider, WantKind.SKIP_IMAGES: ""}
+    readings = [draft.snapshot.readings.get(key) for key in keys.items()]
+    found = [reading.value.reason for reading in readings if reading and isinstance(reading.value, Unknown)]
     return f": {found[0]}" if found else ""
 
 
@@ -166,9 +175,14 @@ def _cutting(draft: Draft, drill: Drill, e: Evidence) -> None:
     outcome = draft.outcome(action.action_id)
     if outcome is not None and outcome.result in {Result.REFUSED, Result.UNREACHABLE, Result.NOT_SENT}:
         _give_up(draft, drill, f"its power device did not switch it off ({outcome.result}): {outcome.detail}")
-    elif draft.waited(f"cut/{drill.drill}", draft.policy.fence_timeout_s) and e.beats and "off" not in drill.stamps:
+    elif draft.waited(f"cut/{drill.drill}", _patience_s(draft, drill)) and e.beats:
         said = f"{outcome.result}" if outcome else "nobody knows whether it was sent"
         _give_up(draft, drill, f"its power device was told off ({said}), and it goes on reporting")
+
+
+def _patience_s(draft: Draft, drill: Drill) -> float:
+    """How long a host may go on reporting after the off; its last heartbeats are younger than a device that reads off at once."""
+    return draft.policy.fence_timeout_s + (draft.policy.fence_settle_s if "off" in drill.stamps else 0.0)
 
 
 def _recovering(draft: Draft, drill: Drill, e: Evidence) -> None:
