@@ -21,7 +21,7 @@ from hanode.core.facts import Host, Power
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.handover import hand_over
 from hanode.core.home import back_from_suspicion, releasing
-from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, is_set_aside, judge
+from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, idle_s, is_set_aside, judge
 from hanode.core.keep import keep_circumstances
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
 from hanode.core.maintenance import maintain
@@ -39,7 +39,6 @@ from hanode.core.weigh import weigh
 
 WELL = frozenset({Verdict.HEALTHY, Verdict.EXEMPT})
 AWAITING = IN_FLIGHT | {InstanceState.STUCK}
-IDLE_S = 15.0
 
 
 def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy, now: Moment) -> Decisions:
@@ -137,7 +136,7 @@ def _attention(e: Evidence) -> float | None:
     if (e.beats and not e.is_quiet) or exemption(e):
         return None
     old_news = e.host.name in e.roster.held and e.silent_s >= e.policy.fence_after_s
-    return IDLE_S if old_news or e.host.name not in e.roster.seen else e.policy.reading_gap_s
+    return idle_s(e.policy) if old_news or e.host.name not in e.roster.seen else e.policy.reading_gap_s
 
 
 def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:

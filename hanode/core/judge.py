@@ -126,6 +126,14 @@ def recent_s(policy: Policy) -> float:
     return max(3 * policy.reading_gap_s, policy.proof_s) + policy.report_interval_s
 
 
+IDLE_S = 15.0
+
+
+def idle_s(policy: Policy) -> float:
+    """How often a silent host is looked at of which nothing new is expected; its last reading counts until the next one is there."""
+    return min(IDLE_S, 0.75 * recent_s(policy))
+
+
 UNTOLD = frozenset({HostState.SUSPECT, HostState.FENCING, HostState.NEEDS_OPERATOR})
 
 

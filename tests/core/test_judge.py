@@ -9,7 +9,7 @@ import pytest
 
 from hanode.core.decisions import Beat, Timers, Trace, Verdict
 from hanode.core.facts import Aggregate, Fleet, Reading
-from hanode.core.judge import Evidence, judge
+from hanode.core.judge import Evidence, idle_s, judge, recent_s
 from hanode.core.model import Snapshot, WantKind
 from hanode.core.policy import Policy
 from hanode.core.records import Roster
@@ -254,3 +254,10 @@ def test_a_rhythm_is_learned_from_one_heartbeat_to_the_next_and_from_nothing_els
         fleet = Fleet({"c1": host(updated_at=stamp, status=status)}, ())
         timers = remember(timers, Snapshot({(WantKind.FLEET, ""): Reading(fleet, at_s, at_s)}), {}, POLICY, at_s)
     assert timers.beats["c1"].intervals_s == (10.0, 11.0)
+
+
+@pytest.mark.parametrize(("report_interval_s", "proof_s"), [(10.0, 10.0), (2.0, 10.0), (1.0, 3.0), (60.0, 60.0)])
+def test_what_a_held_host_last_said_counts_until_it_is_asked_again(report_interval_s: float, proof_s: float) -> None:
+    """Else a proof of death comes and goes: a host would be FAILED and HELD in turns, and the brake would alarm each time."""
+    policy = replace(POLICY, report_interval_s=report_interval_s, proof_s=proof_s)
+    assert idle_s(policy) < recent_s(policy)
