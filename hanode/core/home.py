@@ -147,8 +147,9 @@ def _failed_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
     booted = draft.beats_since(record.host, begun_s) > 0
     to_do = any(i.state in TO_DO for i in record.instances.values())
     overdue = to_do and draft.waited(f"releasing/{record.incident}", draft.policy.boot_s)
-    # A host that we have just asked to switch on reads off until it does.
-    believable = booted or overdue or (to_do and e.reads_off and not record.powered_on)
+    # A host that we have just asked to switch on reads off until it does; and readings older than its return tell of what was before.
+    off_since = e.reads_off and e.power is not None and e.power.last_s >= begun_s
+    believable = booted or overdue or (to_do and off_since and not record.powered_on)
     return verdict_of(draft, record.host) is Verdict.FAILED and believable and not draft.held(record.host, e.named)
 
 
