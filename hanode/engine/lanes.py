@@ -13,10 +13,10 @@ T = TypeVar("T")
 
 
 class Lanes(Generic[T]):
-    """`read` is called with each key, in the reading pool, by at most `at_once` at a time; it never raises."""
+    """`read` is called with each key, in the named pool, by at most `at_once` at a time; it never raises."""
 
-    def __init__(self, executor: Executor, at_once: int, read: Callable[[T], None]) -> None:
-        self._executor, self._at_once, self._read = executor, at_once, read
+    def __init__(self, executor: Executor, pool: str, at_once: int, read: Callable[[T], None]) -> None:
+        self._executor, self._pool, self._at_once, self._read = executor, pool, at_once, read
         self._line: deque[T] = deque()
         self._open = 0
         self._lock = threading.Lock()  # never held while anything is read
@@ -27,7 +27,7 @@ class Lanes(Generic[T]):
             more = min(self._at_once - self._open, len(self._line))
             self._open += max(0, more)
         for _ in range(more):
-            self._executor.submit("read", self._work)
+            self._executor.submit(self._pool, self._work)
 
     def _work(self) -> None:
         while (key := self._next()) is not None:

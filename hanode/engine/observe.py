@@ -53,7 +53,7 @@ class Observer:
         self._wants: dict[Key, float] = {}
         self._finished: SimpleQueue[tuple[Key, Reading[object] | None]] = SimpleQueue()
         self._readers = self._all_readers()
-        self._checks = Lanes(executor, CHECKS_AT_ONCE, self._check)
+        self._checks = Lanes(executor, POOL_OF[WantKind.CHECK], CHECKS_AT_ONCE, self._check)
 
     def readings(self) -> Mapping[Key, Reading[object]]:
         """The newest reading of everything that is wanted."""

@@ -19,7 +19,7 @@ class Pool:
         self.waiting: list[Callable[[], None]] = []
 
     def submit(self, pool: str, call: Callable[[], None]) -> None:
-        assert pool == "read"
+        assert pool == "look"
         self.waiting.append(call)
 
     def run(self) -> None:
@@ -62,7 +62,7 @@ def checks(*hosts: str) -> list[Want]:
 def test_a_few_lanes_take_all_in_turn() -> None:
     """A second call adds to the line, not to the lanes."""
     pool, read = Pool(), list[int]()
-    lanes = Lanes(pool, 2, read.append)
+    lanes = Lanes(pool, "look", 2, read.append)
     lanes.queue(range(5))
     lanes.queue(range(5, 7))
     assert len(pool.waiting) == 2
