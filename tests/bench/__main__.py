@@ -34,8 +34,10 @@ class Report:
 
     def add(self, name: str, values: Sequence[float], unit: str = "second") -> str:
         """The median and how far the values lie around it, as text."""
-        run = pyperf.Run([float(value) for value in values], metadata={"name": name, "unit": unit}, collect_metadata=False)
-        self._found.append(pyperf.Benchmark([run]))
+        kept = [float(value) for value in values if value > 0]  # pyperf takes no zero, and nothing was asked is an answer, too
+        if kept:
+            run = pyperf.Run(kept, metadata={"name": name, "unit": unit}, collect_metadata=False)
+            self._found.append(pyperf.Benchmark([run]))
         middle = statistics.median(values)
         return f"{middle:9.3g} +- {max(values) - middle:.2g}" if len(values) > 1 else f"{middle:9.3g}"
 
