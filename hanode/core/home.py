@@ -226,9 +226,8 @@ def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> str:
 def _left_over(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
     """S8: nobody is forgotten when the record ends, and what is advised then can still be followed."""
     now = seen.servers.get(entry.instance_id)
-    broken = now is not None and now.vm_state == "error" and entry.state in AT_HOME
-    advice = f"`openstack server reboot --hard {entry.instance_id}` starts it" if broken else "an operator must look"
-    reason = f"is at home in vm_state {now.vm_state if now else 'unknown'}: {advice}"
+    broken = now is not None and (now.vm_state == "error" or _half_rebuilt(now)) and entry.state in AT_HOME
+    reason = f"is at home {_what_helps(now)}" if now else "is not shown by Nova: an operator must look"
     if entry.state in TO_DO:
         return become(seen, entry, InstanceState.STUCK, reason)
     if broken and entry.reason != reason:
@@ -236,3 +235,17 @@ def _left_over(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
         seen.draft.note(Level.ALARM, "instance-left", seen.record.host, text, seen.record.incident, entry.instance_id)
         return replace(entry, reason=reason)
     return entry
+
+
+def _half_rebuilt(now: Instance) -> bool:
+    """Nova never ends the task of a rebuild whose target died in the middle of it, and refuses to start the instance meanwhile."""
+    return (now.task_state or "").startswith("rebuild")
+
+
+def _what_helps(now: Instance) -> str:
+    """In words, with the commands to type."""
+    start = f"`openstack server reboot --hard {now.instance_id}` starts it"
+    if _half_rebuilt(now):
+        reset = f"`openstack server set --state active {now.instance_id}`"
+        return f"with the task {now.task_state}, which nobody ends: see that it runs nowhere else, then {reset}, and {start}"
+    return f"in vm_state {now.vm_state}: {start if now.vm_state == 'error' else 'an operator must look'}"
