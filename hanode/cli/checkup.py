@@ -180,6 +180,10 @@ def _of_storage(protected: Mapping[str, Host], policy: Policy) -> Iterator[Findi
             Severity.WARNING, f"no storage domain declared: {few(undeclared)}",
             "instances with disks of their own are not evacuated from there; only those that boot from volumes are",
             f"openstack aggregate set --property {policy.storage_key}=NAME AGGREGATE, or [storage] domains")
+    odd = sorted({f"{domain.name} ({domain.kind})" for domain in domains.values() if domain and domain.kind not in {"rbd", "file"}})
+    if odd:
+        yield Finding(Severity.WARNING, f"storage domain of an unknown kind: {few(odd)}", "it is taken for a mounted share (file)",
+                      f"openstack aggregate set --property {policy.storage_kind_key}=file AGGREGATE (or rbd)")
     sizes = Counter(domain.name for domain in domains.values() if domain)
     alone = sorted(name for name, size in sizes.items() if size == 1)
     if alone:

@@ -12,6 +12,7 @@ from cliff.columns import FormattableColumn
 from hanode.cli.asking import NamedHost, Word, find_record, known_host, named_hosts
 from hanode.cli.base import Card, Desk, Pairs, Table
 from hanode.cli.status import read_report
+from hanode.core.brake import PROVEN
 from hanode.core.lifecycle import HostState
 from hanode.engine.plain import one_line
 from hanode.engine.report import Report
@@ -86,9 +87,10 @@ def _line(signal: Mapping[str, Any]) -> str:
 class HostConfirmFenced(Word):
     """Confirm, as a person, that a host is dead, so that its instances are restarted elsewhere.
 
-    Only for a host that hanode could not power off by itself (NEEDS_OPERATOR). Go there, or use its console: it must be
-    off, or cut off from all networks AND storage, and it must stay so. If it still runs, its instances will run twice and
-    their disks will be destroyed. The leader checks again that nothing of the host shows life, and refuses otherwise.
+    Only for a host that hanode could not power off by itself (NEEDS_OPERATOR), or whose power device proved it off and cannot be
+    read any more (somebody has pulled its plug). Go there, or use its console: it must be off, or cut off from all networks AND
+    storage, and it must stay so. If it still runs, its instances will run twice and their disks will be destroyed. The leader
+    checks again that nothing of the host shows life, and refuses otherwise.
     --domain confirms at once every host of a dead rack, zone or storage domain that waits for it; each is checked by itself.
     """
 
@@ -128,11 +130,12 @@ class HostConfirmFenced(Word):
     def _one(self, desk: Desk, report: Report, parsed_args: argparse.Namespace) -> int:
         host = parsed_args.host
         known = known_host(report, host)
-        if known.get("state") != HostState.NEEDS_OPERATOR:
+        if known.get("state") not in {HostState.NEEDS_OPERATOR, *PROVEN}:
             raise Refused(f"{host} does not wait for an operator: it is {known.get('state') or known.get('verdict')} "
                           f"({known.get('reason')}). Nothing was done")
         record = find_record(desk, host)
-        self._show(host, known, record.reason)
+        silent = "its power device cannot be read any more, and nothing is evacuated without that or your word"
+        self._show(host, known, record.reason if record.state is HostState.NEEDS_OPERATOR else silent)
         self.must_type(parsed_args, "Type the name of the host to confirm that it is OFF", host)
         self.ask_reason(parsed_args)
         return self.say(desk, parsed_args, "confirm-fenced", host, record)

@@ -6,8 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hanode.core import drill, maintenance, spares
+from hanode.core.brake import PROVEN
+from hanode.core.contradiction import has_settled
 from hanode.core.decisions import ABANDONED, HoldKind, Level
 from hanode.core.draft import Draft
+from hanode.core.facts import Power
 from hanode.core.fence import confirm
 from hanode.core.flapping import forgive
 from hanode.core.judge import Evidence
@@ -17,7 +20,7 @@ from hanode.core.pause import pause, resume
 from hanode.core.policy import MARKER
 from hanode.core.quarantine import adopt
 from hanode.core.readiness import mute
-from hanode.core.records import HostRecovery
+from hanode.core.records import HostRecovery, ProofKind
 
 Answered = tuple[bool, str]
 
@@ -74,12 +77,20 @@ def _answer(draft: Draft, command: Command, e: Evidence | None) -> Answered:
 
 
 def _confirm_fenced(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
-    if record is None or record.state is not HostState.NEEDS_OPERATOR:
+    if record is None or record.state not in {HostState.NEEDS_OPERATOR, *PROVEN}:
         return False, f"it is {record.state if record else HostState.WATCHED}, not NEEDS_OPERATOR"
     if e.lives:
         return False, "it lives: " + ("its service reports" if e.beats else "it answers the probe")
+    if record.state in PROVEN and not _needs_a_word(record, e):
+        return False, f"it is {record.state}, and {record.proof.text if record.proof else 'proven dead'}: no further word is needed"
     confirm(draft, record, command.who, command.why)
     return True, "taken as dead on your word; its instances are being evacuated"
+
+
+def _needs_a_word(record: HostRecovery, e: Evidence) -> bool:
+    """Its device proved it dead and cannot be read any more, pulled out with the host perhaps: nothing more would ever be evacuated."""
+    by_device = record.proof is not None and record.proof.kind is ProofKind.DEVICE
+    return by_device and (e.power is None or e.power.value not in {Power.OFF, Power.ON})
 
 
 def _release(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence) -> Answered:
@@ -116,7 +127,7 @@ def _abandon(draft: Draft, command: Command, record: HostRecovery | None, e: Evi
         return False, f"it is {record.state if record else HostState.WATCHED}: only what is not fenced can be abandoned"
     if record.is_open:
         return False, "evacuations from it are in flight"
-    if record.state is HostState.FENCING and record.off_may_have_reached:
+    if record.state is HostState.FENCING and record.off_may_have_reached and not (e.lives and has_settled(draft, record)):
         return False, "a power-off may be on its way: wait until it is fenced or needs an operator"
     if record.fenced_at:
         draft.save(replace(record, state=HostState.RELEASING, reason=f"abandoned by {command.who}"))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from hanode.core.contradiction import signs_of_life
 from hanode.core.decisions import Level
 from hanode.core.draft import Draft
 from hanode.core.facts import Host
-from hanode.core.fence import PERSONS_DOUBT, fence_again, mark, power_on_action, signs_of_life
+from hanode.core.fence import PERSONS_DOUBT, fence_again, mark, power_on_action
 from hanode.core.fence import read_table as reread
 from hanode.core.flapping import why_not_by_itself
 from hanode.core.follow import SLOW_S, follow

@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from hanode.core import accounts, flapping, levels
+from hanode.core.contradiction import has_settled, settling, signs_of_life
 from hanode.core.crash import is_dumping
 from hanode.core.decisions import OBSERVED, Level, Verdict
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
 from hanode.core.facts import Host, Power
-from hanode.core.judge import AGENT_DOWN_MARK, Evidence, is_set_aside
+from hanode.core.judge import AGENT_DOWN_MARK, Evidence, is_set_aside, recent_s
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
 from hanode.core.policy import MARKER, FencePlan, Policy
@@ -157,7 +158,7 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         draft.note(Level.ALARM, "false-alarm", record.host, "lives again before anything was done to it", record.incident)
         _look_after(draft, record, "lives: no power-off can have reached it")
         return
-    settle = f"settle/{record.incident}/{record.fence_attempt}"
+    settle = settling(record)
     begun_s, settled_s = draft.since(settle), draft.since(settle) + draft.policy.fence_settle_s
     trace = draft.power(record.host, draft.policy.reading_gap_s)
     believed = record.host not in draft.roster.quarantined
@@ -168,9 +169,12 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         )
         _look_after(draft, record, "lives although a power-off was sent: check its power device")
         return
-    draft.note_once(
-        Level.ALARM, "alive", record.host, "lives although a power-off may still reach it: waiting for it to settle", record.incident
-    )
+    waits = "waiting for it to settle"
+    if has_settled(draft, record):
+        said = trace.value if trace else "nothing"
+        waits = f"its power device reads {said} and must read on twice, or type `hanode incident abandon {record.host}`"
+    text = f"lives although a power-off may still reach it: {waits}"
+    draft.note_once(Level.ALARM, "alive", record.host, text, record.incident)
 
 
 def _look_after(draft: Draft, record: HostRecovery, why: str) -> None:
@@ -304,21 +308,17 @@ def _answers_again(draft: Draft, record: HostRecovery) -> bool:
 
 def confirm(draft: Draft, record: HostRecovery, who: str, why: str) -> None:
     """A person says that it is dead; the caller has made sure that no signal lives."""
-    fenced(draft, record, Proof(ProofKind.PERSON, f"confirmed by {who}: {why}", draft.now.at))
-
-
-def signs_of_life(draft: Draft, record: HostRecovery, e: Evidence | None) -> str | None:
-    """What speaks against the proof that this leader has watched since; None while the host is as dead as proven."""
-    proven_s = draft.since(f"proof/{record.incident}")
-    plan = draft.policy.plan_of(record.host)
-    on = levels.signs_of_life(plan, draft.power_traces(record.host), levels.proven_by(plan, record))
-    if record.proof and record.proof.kind is ProofKind.DEVICE and any(trace.last_s >= proven_s for trace in on):
-        return "its power device reads on"
-    if e and e.answered_since(proven_s):
-        return "it answers the probe"
-    if draft.beats_since(record.host, proven_s) >= 2:
-        return "its service reported twice"
-    return None
+    on = levels.signs_of_life(draft.policy.plan_of(record.host), draft.power_traces(record.host), 0)
+    overrules = any(draft.now.s - trace.last_s <= recent_s(draft.policy) for trace in on)
+    text = f"confirmed by {who}{', although its power device reads on' if overrules else ''}: {why}"
+    proof = Proof(ProofKind.PERSON, text, draft.now.at, overrules=overrules)
+    if record.state is HostState.NEEDS_OPERATOR:
+        fenced(draft, record, proof)
+        return
+    # It was proven dead before, and its device has fallen silent since: from here on the word stands for the readings.
+    draft.note(Level.WARNING, "fenced", record.host, f"is dead: {text}", record.incident)
+    draft.restart_wait(f"proof/{record.incident}")
+    draft.save(replace(record, proof=proof))
 
 
 def fence_again(draft: Draft, record: HostRecovery, sign: str) -> None:

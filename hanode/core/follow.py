@@ -14,16 +14,17 @@ from hanode.core import locks
 from hanode.core.accounts import classify
 from hanode.core.decisions import Level
 from hanode.core.facts import Instance, Migration
-from hanode.core.lifecycle import ENDED, TO_DO, HostState, InstanceState, step_instance
+from hanode.core.lifecycle import ENDED, HostState, InstanceState, step_instance
 from hanode.core.model import Action, ActionKind, Result, WantKind
 from hanode.core.policy import MARKER
 from hanode.core.records import HostRecovery, InstanceRecovery
+from hanode.core.restore import is_overdue, tidy, wrong_power
 from hanode.core.view import SELDOM, Gone, View, current
 
+FAILED = frozenset({"failed", "error"})
 PROVEN_OFF = frozenset({HostState.FENCED, HostState.EVACUATING})
 BUSY_TASKS = ("migrating", "resize", "rebuild", "spawning", "scheduling", "block_device_mapping", "networking", "shelving", "unshelving")
 SLOW_S = 30.0
-UNLOCK_WITHIN_S = 10.0
 LEVELS = {InstanceState.STUCK: Level.ALARM, InstanceState.FAILED: Level.ALARM, InstanceState.WAITING: Level.WARNING}
 
 
@@ -49,7 +50,7 @@ def _every_s(v: View, entry: InstanceRecovery) -> float:
     if entry.state in ENDED or entry.state is InstanceState.WAITING:
         return SLOW_S
     seen = v.draft.snapshot.readings.get((WantKind.INSTANCE, entry.instance_id))
-    if entry.state is InstanceState.MOVED and seen and isinstance(seen.value, Instance) and _wrong_power(v, entry, seen.value) is False:
+    if entry.state is InstanceState.MOVED and seen and isinstance(seen.value, Instance) and wrong_power(v, entry, seen.value) is False:
         return SELDOM * follow_s  # it is as before; only our own lock is left, and whoever takes that off is told
     return follow_s
 
@@ -114,11 +115,14 @@ def _lost_intent(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRec
     said = locks.read(now.locked_reason) if now.locked else None
     if said is None or said.incident != v.record.incident or said.attempt <= entry.attempt:
         return None
+    # What has failed, perhaps in an incident of last year, is not the record of this request.
+    over = {m.migration_id for m in v.evacuations(entry.instance_id) if m.status in FAILED}
     return become(
         v,
         entry,
         InstanceState.REQUESTED,
         f"to {said.target}, as its lock tells: the journal has lost this request",
+        baseline=tuple(sorted({*entry.baseline, *over})),
         attempt=said.attempt,
         target=said.target,
         ours=True,
@@ -222,7 +226,7 @@ def _underway(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecove
     done_there = any(m.status in {"done", "completed"} and m.target == now.host for m in v.evacuations(entry.instance_id))
     if now.host != v.record.host and not now.task_state and (done_there or not still_open):
         return become(v, entry, InstanceState.MOVED, f"is on {now.host}", target=now.host)
-    if newest and newest.status in {"failed", "error"} and not still_open and not now.task_state:
+    if newest and newest.status in FAILED and not still_open and not now.task_state:
         return _failed(v, entry, newest)
     target = (newest.target if newest else "") or entry.target
     if still_open and proven_off(v, target):
@@ -251,6 +255,10 @@ def proven_off(v: View, host: str) -> bool:
 
 
 def _failed(v: View, entry: InstanceRecovery, migration: Migration) -> InstanceRecovery:
+    if collided(v, entry):
+        where = " or ".join(sorted({m.target for m in _fresh_records(v, entry) if m.target}))
+        text = f"a second request met the first and both failed: its guest may run on {where}; look there before anything is done with it"
+        return become(v, entry, InstanceState.STUCK, text)
     where = migration.target or entry.target
     reason = f"evacuation {migration.migration_id} to {where or 'no host'} ended as {migration.status}"
     if is_spent(v, entry):
@@ -259,6 +267,13 @@ def _failed(v: View, entry: InstanceRecovery, migration: Migration) -> InstanceR
         )
     avoid = tuple(dict.fromkeys((*entry.avoid, *([where] if where else []))))
     return become(v, entry, InstanceState.PENDING, reason, target="", pinned=False, avoid=avoid)
+
+
+def collided(v: View, entry: InstanceRecovery) -> bool:
+    """Did more than one request of the same attempt arrive? The loser of two does not destroy the guest that it has started (2.2 XA),
+    so that both have failed tells nothing, unless the hosts of all of them are proven off."""
+    sent = [m for m in _fresh_records(v, entry) if m.target] if entry.attempt else []
+    return len(sent) > 1 and not all(proven_off(v, m.target) for m in sent)
 
 
 def _stuck(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
@@ -277,7 +292,7 @@ def _stuck(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     fresh = _fresh_records(v, entry)
     if not fresh:
         return _reset(v, entry)
-    if now.host == v.record.host and fresh and fresh[-1].status in {"failed", "error"}:
+    if fresh[-1].status in FAILED and not collided(v, entry):
         return _failed(v, entry, fresh[-1]) if not is_spent(v, entry) else entry
     return entry
 
@@ -312,63 +327,15 @@ def _moved(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     """Put back what it was before the failure, step by step, each seen done before the next."""
     if now.vm_state == "error" and not now.task_state:
         return become(v, entry, InstanceState.STUCK, f"is on {now.host}, but in ERROR: see its fault, then reset its state", target="")
-    wrong = _wrong_power(v, entry, now)
+    wrong, deadline_s = wrong_power(v, entry, now), v.draft.policy.restore_deadline_s
     if isinstance(wrong, ActionKind):
         v.draft.act(Action(v.record.host, wrong, v.record.incident, instance_id=entry.instance_id, name=entry.name), v.draft.policy.retry_s)
     elif not wrong and (entry.unlocked or not entry.ours):
         return become(v, entry, InstanceState.VERIFIED, f"is on {now.host} as before", unlocked=True)
-    if v.draft.waited(f"restore/{v.record.incident}/{entry.instance_id}", v.draft.policy.restore_deadline_s):
+    given_back = entry.unlocked or not entry.ours or v.draft.waited(f"locked/{v.record.incident}/{entry.instance_id}", 2 * deadline_s)
+    if is_overdue(v, entry) and given_back:
         return become(v, entry, InstanceState.STUCK, f"is on {now.host}, but its state before the failure cannot be put back")
     return entry
-
-
-def ran(entry: InstanceRecovery) -> bool:
-    """Did it run before its host failed?"""
-    # libvirt pauses a guest whose disk fails; Nova then shows an active server with another power state.
-    was = entry.before
-    return was.power_state == "running" or (was.vm_state == "active" and was.power_state != "shutdown")
-
-
-def _wrong_power(v: View, entry: InstanceRecovery, now: Instance) -> ActionKind | bool:
-    """What puts its power state right; True: not known yet; False: it is as before."""
-    if now.task_state:
-        return True
-    if ran(entry) and now.vm_state == "stopped":
-        by_owner = v.draft.stopped_by_owner(entry.instance_id, v.record.last_beat_at, 5.0)
-        if by_owner is None:
-            return True
-        return False if by_owner else ActionKind.START
-    was_off = entry.before.power_state == "shutdown" or entry.before.vm_state == "stopped"
-    if was_off and now.vm_state == "active" and now.power_state == "running":
-        # Nova powers an ERROR instance on when it evacuates it, whatever it was before.
-        return ActionKind.STOP
-    return False
-
-
-def tidy(v: View, entry: InstanceRecovery, now: Instance | Gone | None) -> InstanceRecovery:
-    """Take our lock off an instance on which nothing of ours is open; a user's own lock stays."""
-    settled = entry.state in ENDED or entry.state is InstanceState.MOVED
-    if not settled or entry.unlocked or not isinstance(now, Instance):
-        return replace(entry, unlocked=True) if isinstance(now, Gone) else entry
-    if entry.state is not InstanceState.MOVED and v.servers_started_s < v.draft.since(f"tidy/{v.record.incident}/{entry.instance_id}"):
-        return entry  # this list may be older than our lock
-    if not (now.locked and now.locked_reason.startswith(MARKER)) or entry.before.locked:
-        return replace(entry, unlocked=True)
-    # By attempt: an unlock after an earlier attempt says nothing of the lock of this one.
-    action = Action(v.record.host, ActionKind.UNLOCK, v.record.incident, entry.attempt, entry.instance_id, entry.name)
-    outcome = v.draft.outcome(action.action_id)
-    if outcome is not None and outcome.result is Result.DONE:
-        return replace(entry, unlocked=True)  # Nova has written it before it answered
-    if not _others_first(v, entry):
-        v.draft.act(action, v.draft.policy.retry_s)
-    return entry
-
-
-def _others_first(v: View, entry: InstanceRecovery) -> bool:
-    """While instances are still to come back, an unlock only delays them; for a short while it can wait."""
-    coming = {*TO_DO, InstanceState.REQUESTED, InstanceState.UNDERWAY}
-    some_come = any(i.state in coming for i in v.record.instances.values())
-    return some_come and not v.draft.waited(f"unlock/{v.record.incident}/{entry.instance_id}", UNLOCK_WITHIN_S)
 
 
 RULES: Mapping[InstanceState, Callable[[View, InstanceRecovery, Instance], InstanceRecovery]] = {

@@ -15,6 +15,7 @@ from hanode.core.model import WantKind
 from hanode.core.needs import needs_of
 from hanode.core.records import InstanceRecovery
 from hanode.core.room import Ground, GroupNow
+from hanode.core.tales import tales
 
 GROUPS_S = 60.0
 TRAITS_S = 60.0
@@ -30,7 +31,7 @@ def ground_now(draft: Draft, hosts: Mapping[str, Host]) -> Ground | None:
     groups, cut_off = _groups(draft), _cut_off(draft)
     if groups is None:
         return None
-    entries = {key: entry for record in draft.records.values() for key, entry in record.instances.items()}
+    entries = {key: tale.entry for key, tale in tales(draft.records).items()}
     to_do = frozenset(key for key, entry in entries.items() if entry.state in TO_DO)
     used = [group for group in groups if group.members & to_do]
     standing = {group.group_id: _as_it_stands(draft, group, entries) for group in used}
@@ -124,7 +125,7 @@ def look_ahead(draft: Draft) -> None:
     _traits(draft)
     draft.dead_agents(AGENTS_S)
     add_devices(draft, {})
-    entries = {key: entry for record in draft.records.values() for key, entry in record.instances.items()}
+    entries = {key: tale.entry for key, tale in tales(draft.records).items()}
     for group in groups:
         if group.members & entries.keys():
             _as_it_stands(draft, group, entries)

@@ -11,17 +11,21 @@ from hanode.core.evacuate import watch_instances
 from hanode.core.facts import Instance, Power
 from hanode.core.fence import new_round, power_on_action
 from hanode.core.flapping import why_not_by_itself
-from hanode.core.follow import become, ran
+from hanode.core.follow import become
 from hanode.core.judge import Evidence
 from hanode.core.latecomers import is_settled, undone
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind
 from hanode.core.policy import MARKER
 from hanode.core.records import HostRecovery, InstanceRecovery
+from hanode.core.restore import ran
 from hanode.core.signals import listed
 from hanode.core.view import View, view
 
 AT_HOME = frozenset({InstanceState.PENDING, InstanceState.WAITING, InstanceState.SKIPPED, InstanceState.FAILED, InstanceState.STUCK})
+
+AT_STAKE = TO_DO | {InstanceState.RETURNED}
+"""Also who runs at home again: should the host die together with its leader, the next one never hears it beat."""
 
 
 def back_from_suspicion(draft: Draft, record: HostRecovery) -> None:
@@ -145,11 +149,11 @@ def _failed_again(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
     """A host that was just switched on is given time to boot: it is silent, but not failed again."""
     begun_s = draft.since(f"releasing/{record.incident}")
     booted = draft.beats_since(record.host, begun_s) > 0
-    to_do = any(i.state in TO_DO for i in record.instances.values())
-    overdue = to_do and draft.waited(f"releasing/{record.incident}", draft.policy.boot_s)
+    at_stake = any(i.state in AT_STAKE for i in record.instances.values())
+    overdue = at_stake and draft.waited(f"releasing/{record.incident}", draft.policy.boot_s)
     # A host that we have just asked to switch on reads off until it does; and readings older than its return tell of what was before.
     off_since = e.reads_off and e.power is not None and e.power.last_s >= begun_s
-    believable = booted or overdue or (to_do and off_since and not record.powered_on)
+    believable = booted or overdue or (at_stake and off_since and not record.powered_on)
     return verdict_of(draft, record.host) is Verdict.FAILED and believable and not draft.held(record.host, e.named)
 
 

@@ -184,11 +184,14 @@ class Policy:
         return next((plan for pattern, plan in self.fence_plans.items() if fnmatchcase(host, pattern)), NO_DEVICE)
 
     def domain_of(self, host: Host) -> StorageDomain | None:
-        """The declared storage domain of a host; hanode.conf wins over aggregate metadata."""
+        """The declared storage domain of a host; hanode.conf wins over aggregate metadata.
+
+        Its kind stands beside its name: what another aggregate says is of another store.
+        """
         if host.name in self.domains:
             return self.domains[host.name]
-        name = host.metadata(self.storage_key)
-        return StorageDomain(name, host.metadata(self.storage_kind_key) or "file") if name else None
+        told = next((a.metadata for a in host.aggregates if a.metadata.get(self.storage_key)), None)
+        return StorageDomain(told[self.storage_key], told.get(self.storage_kind_key) or "file") if told else None
 
     def in_reserve(self, host: Host) -> bool:
         """Is it disabled to be enabled when nothing else fits? Never one that we, or libvirt itself, have disabled."""

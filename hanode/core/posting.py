@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from hanode.core import spares
+from hanode.core import locks, spares
 from hanode.core.decisions import Level
 from hanode.core.devices import add_devices, without
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
-from hanode.core.facts import Host, Migration, Power, Resources, Unknown
+from hanode.core.facts import Host, Instance, Migration, Power, Resources, Unknown
 from hanode.core.follow import become, evacuate_action, is_ready, proven_off
 from hanode.core.ground import ground_now, look_ahead
 from hanode.core.judge import Evidence
@@ -19,7 +19,7 @@ from hanode.core.model import Call, WantKind
 from hanode.core.order import Line, restart_order
 from hanode.core.pace import is_retry, room_for
 from hanode.core.place import Placed, Refused, place
-from hanode.core.policy import StorageDomain
+from hanode.core.policy import MARKER, StorageDomain
 from hanode.core.records import HostRecovery, InstanceRecovery, ProofKind
 from hanode.core.room import Ask, Room
 from hanode.core.serving import is_silent, missing
@@ -58,8 +58,8 @@ def post_all(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
         line = line_now(draft)
     for said in line.cycles:
         draft.note_once(Level.WARNING, "circle", "", f"instances wait for each other: {said}; that wish is left out")
-    home = {key: name for name, found in sources.items() for key in found.seen.record.instances}
-    to_do = [entry for name in sources for entry in draft.records[name].instances.values() if entry.state in TO_DO]
+    home = _homes(sources)
+    to_do = [draft.records[name].instances[key] for key, name in home.items()]
     changed: dict[str, dict[str, InstanceRecovery]] = {name: {} for name in sources}
     for entry in restart_order(to_do, line.depth):
         name = home[entry.instance_id]
@@ -83,6 +83,21 @@ def _settle_refused(
             yield name, replace(entry, reason=f"in line: the spare {spare} is enabled for it")
         else:
             yield name, _wait(sources[name].seen, entry, refused)
+
+
+def _homes(sources: Mapping[str, Source]) -> Mapping[str, str]:
+    """instance id -> the failed host from which it is to be posted.
+
+    It also stands in the table of a host from which it was moved before, and whose recovery is still open. Only where it is still
+    to be done does it count; should that be in two tables, the list decides that shows it, and of two lists the younger.
+    """
+    told = sorted(
+        (key in found.seen.servers, found.seen.servers_started_s, name, key)
+        for name, found in sources.items()
+        for key, entry in found.seen.draft.records[name].instances.items()
+        if entry.state in TO_DO
+    )
+    return {key: name for _, _, name, key in told}
 
 
 def _source(draft: Draft, record: HostRecovery, e: Evidence | None) -> Source | None:
@@ -113,6 +128,8 @@ def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
     fresh = trace is not None and trace.value == Power.OFF and draft.now.s - trace.last_s <= draft.policy.proof_s
     if not fresh:
         said = f"power device reads {trace.value if trace else 'nothing'}: no evacuation is posted before it reads off again"
+        if trace is None or trace.value not in {Power.ON, Power.OFF}:
+            said += f", or you have seen that the host is off and type `hanode host confirm-fenced {record.host}`"
         not_read_yet = trace is None and draft.policy.plan_of(record.host).levels and record.host not in draft.roster.quarantined
         if not not_read_yet and (trace is None or trace.value != Power.OFF):
             draft.note_once(Level.ALARM, "proof", record.host, said, record.incident)
@@ -248,8 +265,8 @@ def _request(seen: View, ask: Ask, found: Placed, room: Room) -> InstanceRecover
     )
     # S2: the proof must still be fresh when the POST leaves, however long the lock took.
     action = evacuate_action(seen.record, asked)
-    locked = ask.instance.locked  # by an attempt that came too late: it need not be slow again
-    action = replace(action, lock=action.lock and not locked, until_s=draft.now.s + draft.policy.proof_s)
+    lock = action.lock and not _is_locked(ask.instance, asked, seen.record)
+    action = replace(action, lock=lock, until_s=draft.now.s + draft.policy.proof_s)
     evacuated_before = any(m.instance_id == entry.instance_id and m.kind == "evacuation" for m in seen.migrations)
     if found.call is Call.ON_SHARED_STORAGE and evacuated_before:
         # Whatever it holds elsewhere belongs to a host that is dead or to an attempt that has ended: nothing of it is open.
@@ -260,6 +277,13 @@ def _request(seen: View, ask: Ask, found: Placed, room: Room) -> InstanceRecover
     room.take(ask, found.target)
     room.retries -= is_retry(entry)
     return asked
+
+
+def _is_locked(now: Instance, asked: InstanceRecovery, record: HostRecovery) -> bool:
+    """For this very request: what a lock of an earlier one says would tell nothing of it, should the journal go back. A lock that its
+    owner has set meanwhile stays his."""
+    theirs = not now.locked_reason.startswith(MARKER)
+    return now.locked and (theirs or locks.read(now.locked_reason) == locks.LockReason(record.incident, asked.attempt, asked.target))
 
 
 def _journaled_domain(draft: Draft, host: Host, entry: InstanceRecovery) -> StorageDomain | None:

@@ -61,6 +61,7 @@ class Proof:
     text: str
     at: str
     level: int = 1  # DEVICE: whose devices read off; they are read again before each batch
+    overrules: bool = False  # PERSON: said in the face of a device that read on, so that what it goes on reading tells nothing
 
 
 @dataclass(frozen=True)

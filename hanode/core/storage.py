@@ -36,5 +36,6 @@ def survival(instance: Instance, source: StorageDomain | None, target: StorageDo
         return Lost(f"outside storage domain {source.name}")
     # A target that only claims the domain (an unmounted share) must not rebuild the disk either (S6): at 2.13 with
     # onSharedStorage Nova compares with what the target really sees and refuses before it touches anything. For rbd
-    # Nova always finds the disk of the one cluster it knows, so the newer call that the scheduler validates is safe.
-    return Survives(Call.ON_SHARED_STORAGE if source.kind == "file" else Call.SCHEDULED)
+    # Nova always finds the disk of the one cluster it knows, so the newer call that the scheduler validates is safe. A kind
+    # that we do not know ("nfs", say) is a share: the one call is refused where it does not fit, the other makes an empty disk.
+    return Survives(Call.SCHEDULED if source.kind == "rbd" else Call.ON_SHARED_STORAGE)

@@ -11,6 +11,7 @@ from hanode.core.model import WantKind
 from hanode.core.order import Line, line_of, rank, restart_order
 from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.serving import ANSWERS, LATE, TCP, is_silent, missing, serves_key
+from hanode.core.tales import tales
 
 ASKED_EVERY_S = 2.0
 ASKED_AT_ONCE = 16
@@ -18,16 +19,16 @@ ASKED_AT_ONCE = 16
 
 
 def line_now(draft: Draft) -> Line:
-    return line_of(entry for record in draft.records.values() for entry in record.instances.values())
+    return line_of(tale.entry for tale in tales(draft.records).values())
 
 
 def ask_the_awaited(draft: Draft, line: Line) -> bool:
     """Does it serve, or has its time run out? Either is settled once, and written down; True when something was."""
-    home = {key: host for host, record in draft.records.items() for key in record.instances}
+    told = tales(draft.records)
     awaited = restart_order(_kept_waiting_by(draft, line), line.depth)
     settled = False
     for number, entry in enumerate(awaited):
-        record = draft.records[home[entry.instance_id]]
+        record = draft.records[told[entry.instance_id].host]
         served = _served(draft, record, entry, number < ASKED_AT_ONCE)
         if served:
             done = replace(entry, served=served)

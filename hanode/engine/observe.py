@@ -6,7 +6,7 @@ list, and a late one simply joins a later Snapshot with the age of its beginning
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from queue import SimpleQueue
 
 from hanode.core.facts import Fleet, Reading, Unknown
@@ -50,6 +50,7 @@ class Observer:
         self._fleet: Fleet | None = None  # the last one that could be read: only for addresses and ids, which do not age
         self.addresses: Mapping[str, str] = {}  # host -> host_ip, told by who could read it: for hosts that our own inventory lacks
         self._pending: set[Key] = set()
+        self._outdated: set[Key] = set()  # of these: what comes back rests on what is not so any more
         self._wants: dict[Key, float] = {}
         self._finished: SimpleQueue[tuple[Key, Reading[object] | None]] = SimpleQueue()
         self._readers = self._all_readers()
@@ -60,12 +61,19 @@ class Observer:
         while not self._finished.empty():
             key, reading = self._finished.get()
             self._pending.discard(key)
-            if reading is None:
-                continue  # it was not wanted any more when its turn came
+            is_outdated = key in self._outdated
+            self._outdated.discard(key)
+            if reading is None or is_outdated:
+                continue  # not wanted any more when its turn came, or resting on what has changed since
             self._readings[key] = reading
             if key[0] is WantKind.FLEET and isinstance(reading.value, Fleet):
                 self._fleet = reading.value
         return dict(self._readings)
+
+    def forget(self, kinds: Collection[WantKind]) -> None:
+        """Also what is being read at this moment."""
+        self._readings = {key: reading for key, reading in self._readings.items() if key[0] not in kinds}
+        self._outdated |= {key for key in self._pending if key[0] in kinds}
 
     def want(self, wants: Iterable[Want], now_s: float) -> float:
         """Begin the reads that are due; when the next one will be. What is not wanted any more is forgotten."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hanode.core.decisions import Beat
-from hanode.core.follow import ran
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
 from hanode.core.records import HostRecovery, InstanceRecovery
+from hanode.core.restore import ran
 from hanode.engine.age import time_of
 
 Lasted = tuple[str, float]

@@ -12,9 +12,9 @@ from enum import StrEnum
 from math import ceil
 
 from hanode.core.decisions import ABANDONED, OBSERVED, Closed
-from hanode.core.follow import ran
 from hanode.core.lifecycle import HOST_SENTENCES, INSTANCE_SENTENCES, LOST, SAFE
 from hanode.core.records import HostRecovery, InstanceRecovery
+from hanode.core.restore import ran
 from hanode.engine.age import time_of
 
 PERCENTILES = (50, 90, 99)

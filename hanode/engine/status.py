@@ -9,13 +9,13 @@ from typing import Any
 from hanode.core.decisions import Decisions, Sign, Timers, Verdict
 from hanode.core.domains import shared
 from hanode.core.facts import Fleet, Host
-from hanode.core.follow import ran
 from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
 from hanode.core.policy import Policy
 from hanode.core.promise import sentence
 from hanode.core.records import HostRecovery, Roster
+from hanode.core.restore import ran
 from hanode.core.signals import probe_key
 from hanode.engine.ledger import Guard
 from hanode.engine.reasons import SKIPPED, WAITING, reason_class

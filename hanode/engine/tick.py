@@ -276,7 +276,8 @@ class Engine:
         self._witness.networks = policy.ears
         if self._term is not None:
             self._term.decided = None
-            self._term.timers = replace(self._term.timers, checks={})
+            self._term.timers = replace(self._term.timers, checks={}, power={})
+            self._term.observer.forget({WantKind.CHECK, WantKind.POWER})
 
 
 def _telling(snapshot: Snapshot) -> Mapping[tuple[WantKind, str], Reading[object]]:

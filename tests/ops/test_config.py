@@ -32,6 +32,7 @@ def fleet(*hosts: Host) -> Fleet:
 
 
 CEPH = Aggregate("ceph", frozenset({"c1", "c2"}), {"hanode:storage": "ceph", "hanode:kind": "rbd"})
+SHARE = Aggregate("share", frozenset({"c1", "c2"}), {"hanode:storage": "nfs1", "hanode:kind": "nfs"})
 SOUND = Policy(fenceable=frozenset({"c1", "c2"}), mode="act")
 
 
@@ -50,6 +51,7 @@ def test_a_sound_cloud_gives_no_finding() -> None:
 @pytest.mark.parametrize(("hosts", "policy", "expected"), [
     ([host("c1"), host("c2", CEPH)], SOUND, "no storage domain declared: c1"),
     ([host("c1", CEPH)], replace(SOUND, fenceable=frozenset({"c1"})), "storage domain with one host only: ceph"),
+    ([host("c1", SHARE), host("c2", SHARE)], SOUND, "storage domain of an unknown kind: nfs1 (nfs)"),
     ([host("c1", CEPH), host("c2", CEPH)], replace(SOUND, fenceable=frozenset({"c1"})), "no power device: c2"),
     ([host("c1", CEPH), host("c2", CEPH)], replace(SOUND, fenceable=frozenset({"c1", "c2", "cx"})),
      "fencing.yaml describes hosts that Nova does not know: cx"),

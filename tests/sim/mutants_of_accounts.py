@@ -11,9 +11,10 @@ from hanode.core.decisions import Judgement, Verdict
 from hanode.core.draft import Draft
 from hanode.core.facts import Host, Instance, Migration
 from hanode.core.judge import Evidence
-from hanode.core.lifecycle import InstanceState
+from hanode.core.lifecycle import TO_DO, InstanceState
 from hanode.core.model import Action, ActionKind
 from hanode.core.policy import Policy
+from hanode.core.posting import Source
 from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.view import View
 from hanode.engine.office import Office
@@ -65,7 +66,7 @@ def forgets_paused_instances() -> Iterator[None]:
 @caught("S8", "instance-table")
 def leaves_the_power_as_nova_makes_it() -> Iterator[None]:
     """Does not put back the power state from before the failure."""
-    with changed("core.follow._wrong_power", always(False)):
+    with changed("core.follow.wrong_power", always(False)):
         yield
 
 
@@ -84,7 +85,7 @@ def takes_every_lock_away() -> Iterator[None]:
     def unlocked(*facts: object) -> InstanceRecovery | None:
         entry = account(*facts)  # type: ignore[arg-type]
         return replace(entry, before=replace(entry.before, locked=False)) if entry else None
-    with changed("core.accounts.account", unlocked), changed("core.follow.MARKER", ""):
+    with changed("core.accounts.account", unlocked), changed("core.restore.MARKER", ""):
         yield
 
 
@@ -163,4 +164,25 @@ def keeps_a_corpse_held() -> Iterator[None]:
     def held(e: Evidence) -> Judgement | None:
         return Judgement(Verdict.HELD, "it fell silent under a hold") if e.host.name in e.roster.held else None
     with changed("core.judge.RULES", (held, *judge.RULES)):
+        yield
+
+
+@caught("S8", "second-host-dies-too")
+def looks_for_an_instance_where_it_once_was() -> Iterator[None]:
+    """Takes the last table in which an instance stands for the one by which it is posted."""
+    def by_name(sources: Mapping[str, Source]) -> Mapping[str, str]:
+        return {
+            key: name
+            for name, found in sorted(sources.items())
+            for key, entry in found.seen.record.instances.items()
+            if any(other.seen.draft.records[host].instances.get(key, entry).state in TO_DO for host, other in sources.items())
+        }
+    with changed("core.posting._homes", by_name):
+        yield
+
+
+@caught("S8", "returned-and-dies-with-its-leader")
+def forgets_who_came_home() -> Iterator[None]:
+    """Lets a host that it has not taken back yet be dead for ever, once its instances run on it again."""
+    with changed("core.home.AT_STAKE", TO_DO):
         yield

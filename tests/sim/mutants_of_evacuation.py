@@ -93,6 +93,20 @@ def _impatient() -> Iterator[None]:
         yield
 
 
+@caught("S3", "journal-restored-second-attempt")
+def leaves_the_lock_of_an_earlier_attempt() -> Iterator[None]:
+    """Does not lock again for a second attempt, so that a journal which is put back has nothing to learn of it from."""
+    with changed("core.posting._is_locked", lambda now, *_: now.locked):
+        yield
+
+
+@caught("S1", "requests-collide")
+def takes_two_failed_records_for_a_failure() -> Iterator[None]:
+    """Asks elsewhere when a second request has met the first, whose guest Nova does not destroy."""
+    with changed("core.follow.collided", always(False)):
+        yield
+
+
 # --------------------------------------------------------------------------- S6: no data lost
 
 
@@ -119,4 +133,14 @@ def guesses_where_nothing_is_declared() -> Iterator[None]:
     def hopeful(instance: Instance, source: StorageDomain | None, target: StorageDomain | None) -> Survives | Lost:
         return survival(instance, source, target) if source else Survives(Call.SCHEDULED)
     with changed("core.constraints.survival", hopeful):
+        yield
+
+
+@caught("S6", "storage-kind-misspelt")
+def takes_what_it_does_not_know_for_ceph() -> Iterator[None]:
+    """Believes of every store that is not called `file` that its disks are always found."""
+    def trusting(instance: Instance, source: StorageDomain | None, target: StorageDomain | None) -> Survives | Lost:
+        found = survival(instance, source, target)
+        return Survives(Call.SCHEDULED) if isinstance(found, Survives) and source and source.kind != "file" else found
+    with changed("core.constraints.survival", trusting):
         yield

@@ -13,7 +13,9 @@ from hanode.core.decisions import Judgement, Trace, Verdict
 from hanode.core.draft import Draft
 from hanode.core.facts import Power
 from hanode.core.judge import Evidence
+from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Proof, ProofKind
+from hanode.engine.tick import Engine
 from tests.sim.mutants_base import always, caught, changed
 
 # --------------------------------------------------------------------------- S2: proven off
@@ -31,6 +33,15 @@ def _believes_the_verdict() -> Iterator[None]:
     def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         fence.fenced(draft, record, Proof(ProofKind.DEVICE, "it is silent", draft.now.at))
     with changed("core.decide.fencing", fencing), _looks_no_more():
+        yield
+
+
+@caught("S1", "fence-described-anew")
+def believes_what_a_former_device_said() -> Iterator[None]:
+    """Keeps the readings of a power device that the operator has described anew since."""
+    def reload(engine: Engine, policy: Policy) -> None:
+        engine._policy = policy
+    with patch.object(Engine, "reload", reload):
         yield
 
 
