@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hanode.core.devices import CLASS, declared
 from hanode.core.facts import Host
 from hanode.core.model import Call
+from hanode.core.policy import StorageDomain
 from hanode.core.room import Ask, Room
 from hanode.core.storage import Lost, survival
 
@@ -40,9 +41,14 @@ def _same_kind(ask: Ask, host: Host, room: Room) -> str | None:
     return None if len(kinds) == 1 else "another hypervisor type"
 
 
-def _disk_survives(ask: Ask, host: Host, room: Room) -> str | None:
-    found = survival(ask.instance, ask.domain, ask.policy.domain_of(host))
+def why_lost(ask: Ask, domain: StorageDomain | None) -> str | None:
+    """Why its disk would be lost in this storage domain; None: it survives there."""
+    found = survival(ask.instance, ask.domain, domain)
     return found.reason if isinstance(found, Lost) else None
+
+
+def _disk_survives(ask: Ask, host: Host, room: Room) -> str | None:
+    return why_lost(ask, ask.policy.domain_of(host))
 
 
 def _is_settled(ask: Ask, host: Host, room: Room) -> str | None:

@@ -28,6 +28,7 @@ from hanode.core.records import Maintenance, Move
 from hanode.core.room import Ask, Room
 
 KINDS = frozenset({"live-migration", "migration"})
+COMPLETE = frozenset({"completed", "confirmed"})
 IDLE_S = 10.0
 """While nothing is under way from a host it is looked at so often: something may be put on it by force."""
 
@@ -186,6 +187,30 @@ def finish(seen: Sight) -> Maintenance:
     return replace(seen.work, moves=left)
 
 
+def wind_down(seen: Sight) -> Maintenance:
+    """The record of a maintenance that ends: what is under way is followed to its end, what failed or never began is given up."""
+    work = finish(seen)
+    here = seen.servers
+    return replace(work, moves={key: move for key, move in work.moves.items() if key not in here or _is_under_way(seen, here[key], move)})
+
+
+def _is_under_way(seen: Sight, now: Instance, move: Move) -> bool:
+    draft, action = seen.draft, _action(seen.work, now.instance_id, move)
+    if move.reason:
+        return False
+    if now.task_state or action.action_id in draft.snapshot.in_flight:
+        return True
+    fresh = seen.records(now.instance_id)[move.known:]
+    if fresh:
+        return fresh[-1].is_open or fresh[-1].status in {*COMPLETE, "finished"}  # complete: only the list of servers is older
+    outcome = draft.outcome(action.action_id)
+    if outcome is not None and outcome.result in {Result.REFUSED, Result.NOT_SENT}:
+        return False
+    # Intended, perhaps by a leader that died: given up when lists begun so much later still show no trace of a request.
+    lost, lag_s = f"lost/{action.action_id}", draft.policy.accept_lag_s
+    return not draft.waited(lost, lag_s) or min(seen.servers_s, seen.migrations_s) < draft.since(lost) + lag_s
+
+
 def what_is_left(seen: Sight) -> str:
     names = sorted(server.name for server in seen.servers.values())
     records = [f"migration {m.migration_id} from {m.source} to {m.target or '?'} is {m.status}" for m in seen.coming]
@@ -284,7 +309,7 @@ def _follow(seen: Sight, now: Instance, move: Move) -> Move:
     outcome = draft.outcome(action.action_id)
     if action.action_id in draft.snapshot.in_flight:
         return move
-    if fresh and not fresh[-1].is_open and fresh[-1].status not in {"completed", "confirmed"} and not now.task_state:
+    if fresh and not fresh[-1].is_open and fresh[-1].status not in COMPLETE and not now.task_state:
         return _failed(seen, move, f"{action.kind} to {move.target} ended as {fresh[-1].status}")
     if fresh or now.task_state:
         return move

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from hanode.core.decisions import Level
 from hanode.core.draft import Draft
-from hanode.core.drain import Moving, drain, filled, finish, look, what_is_left
+from hanode.core.drain import Moving, drain, filled, look, what_is_left, wind_down
 from hanode.core.judge import MAINTENANCE_MARK, Evidence
 from hanode.core.lifecycle import WORK_SENTENCES, HostState, WorkState, step_work
 from hanode.core.model import Action, ActionKind, Command
@@ -130,7 +130,7 @@ def _ending(moving: Moving, work: Maintenance, e: Evidence) -> None:
     draft, service = moving.draft, e.host.service
     if work.moves:
         seen = look(moving, work, e)
-        work = _save(draft, finish(seen)) if seen is not None else work
+        work = _save(draft, wind_down(seen)) if seen is not None else work
     if work.moves:
         return
     if service.status == "disabled" and service.disabled_reason.startswith(MAINTENANCE_MARK):

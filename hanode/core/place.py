@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 from typing import cast
 
-from hanode.core.constraints import CONSTRAINTS, STANDING, TENANT_KEY, against, call_to
+from hanode.core.constraints import CONSTRAINTS, STANDING, TENANT_KEY, against, call_to, why_lost
 from hanode.core.facts import Host
 from hanode.core.model import Call
 from hanode.core.policy import StorageDomain
 from hanode.core.room import Ask, Room
-from hanode.core.storage import Survives, survival
 
 MOST_REASONS = 4
 
@@ -120,7 +119,7 @@ def _where_its_disk_survives(ask: Ask, targets: Sequence[Host], room: Room) -> I
             by_domain.setdefault(ask.policy.domain_of(host), []).append(at)
         room.shelves[key] = (by_domain, targets)  # with what is known by its identity
     for domain, members in cast("tuple[dict[StorageDomain | None, list[int]], object]", room.shelves[key])[0].items():
-        if isinstance(survival(ask.instance, ask.domain, domain), Survives):
+        if why_lost(ask, domain) is None:
             yield from members
 
 

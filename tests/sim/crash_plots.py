@@ -63,8 +63,8 @@ PLOTS: Mapping[str, Plot] = {
     "armed-by-reload": Plot(SMALL_CLOUD + "policy mode=observe\n10 panic c1\n24 reload mode=act\nuntil 200\n", 23.0, 42.0),
     "draining": Plot(
         SMALL_CLOUD.replace("spawn_s=3", "spawn_s=3 copy_s=3") + "14 operator maintenance c1 memory for=600\n"
-        "40 operator end-maintenance c1 done\n62 operator end-maintenance c1 again\nuntil 200\n",
-        14.0, 44.0,
+        "70 operator end-maintenance c1 done\n92 operator end-maintenance c1 again\nuntil 240\n",
+        14.0, 74.0,
     ),
     "journal-in-parts": Plot(
         SMALL_CLOUD + "hosts c5 c6\nservers on2 on3 on c2\n10 power-off c1\n10 power-off c2\nuntil 200\n", 13.0, 30.0, small_keys=True
