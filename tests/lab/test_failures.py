@@ -156,9 +156,10 @@ def test_a_host_that_cannot_be_proven_off_waits_for_a_person(lab: Lab, cloud: Co
 
 def test_a_frozen_message_bus_fences_nobody_but_who_is_proven_dead(lab: Lab, cloud: Connection, start: START) -> None:
     """RabbitMQ stands still: every host is silent at once, and none has failed. One loses its power meanwhile, and one comes back late."""
-    ids, lost = client.boot(cloud, 3, "cn1"), client.boot(cloud, 2, "cn2")
+    ids, lost, cut = client.boot(cloud, 3, "cn1"), client.boot(cloud, 2, "cn2"), client.boot(cloud, 1, "cn3")
     cluster = start()
     before = disks.read_all(lab)
+    faults.cut_off(lab, "cn3")  # first: what it had already told the bus would be heard when that goes on
     faults.freeze_rabbit(lab)
     until("the brake", lambda: [h["name"] for h in cluster.status().get("holds", [])], lambda holds: "STALE_TOGETHER" in holds)
     frozen_until = time.monotonic() + 60
@@ -169,7 +170,6 @@ def test_a_frozen_message_bus_fences_nobody_but_who_is_proven_dead(lab: Lab, clo
 
     until("a minute", look, lambda seen: seen[1] or bool(seen[0]))
     assert not look()[0], "no recovery went beyond suspicion"
-    faults.cut_off(lab, "cn3")
     faults.power_cut(lab, "cn2")
     faults.thaw_rabbit(lab)
     cluster.wait_recovered("cn2")
@@ -179,6 +179,7 @@ def test_a_frozen_message_bus_fences_nobody_but_who_is_proven_dead(lab: Lab, clo
     faults.cut_off(lab, "cn3", cut=False)
     until("cn3 judged well", lambda: cluster.verdict("cn3"), lambda verdict: verdict in {"HEALTHY", "EXEMPT"})
     assert {h.name for h in lab.hosts if not faults.bmc_status(lab, h.name)["on"]} == {"cn2"}
+    assert not evacuations_of(cloud, "cn3", cut)
     assert_nobody_touched(lab, cloud, ids, "cn1", before)
 
 
