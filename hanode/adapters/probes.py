@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from hanode.adapters.fencing import process
 from hanode.adapters.fencing.attempt import Attempt
 from hanode.adapters.kdump import Listener
+from hanode.core.addresses import is_address
 from hanode.core.signals import KDUMP
 from hanode.errors import ConfigError, HanodeError, Unreachable
 
@@ -91,7 +92,7 @@ def _way(name: str, settings: ProbeSettings | CommandSettings) -> Callable[[str,
     look = kinds[settings.kind]
     # Only addresses: a name would have to be resolved just when the network is failing.
     for host, address in settings.addresses.items():
-        if not _is_address(address):
+        if not is_address(address):
             raise ConfigError(f"probe over {name}: the address of {host} must be an IP address, not {address!r}")
     return lambda host, host_ip: look(address_of(host, host_ip, settings), settings)
 
@@ -100,7 +101,7 @@ def address_of(host: str, host_ip: str, settings: ProbeSettings) -> str:
     """Where a host is asked; raises Unreachable when that is not known."""
     if host in settings.addresses:
         return settings.addresses[host]
-    if not _is_address(host_ip):
+    if not is_address(host_ip):
         raise Unreachable(f"probe of {host}: no IP address is known ({host_ip!r})")
     if not settings.within:
         return host_ip
@@ -108,14 +109,6 @@ def address_of(host: str, host_ip: str, settings: ProbeSettings) -> str:
     if known.version != network.version:
         raise Unreachable(f"probe of {host}: {host_ip} has no counterpart in {network}: give its address there")
     return str(network.network_address + (int(known) & int(network.hostmask)))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 # --------------------------------------------------------------------------- a program
@@ -171,7 +164,7 @@ def _judge_ping(address: str, result: subprocess.CompletedProcess[str]) -> bool:
 
 
 def _same(sender: str, address: str) -> bool:
-    return _is_address(sender) and ipaddress.ip_address(sender) == ipaddress.ip_address(address)
+    return is_address(sender) and ipaddress.ip_address(sender) == ipaddress.ip_address(address)
 
 
 # --------------------------------------------------------------------------- tcp

@@ -18,10 +18,10 @@ from hanode.core.policy import Policy
 from hanode.core.preview import preview
 from hanode.core.records import Records
 from hanode.core.remedy import assessed
+from hanode.core.signals import few
 from hanode.core.stock import Stock, asks_of, fail, moved
 from hanode.engine.lasted import lasted_of
 from hanode.engine.plain import one_line
-from hanode.engine.report import few
 from hanode.engine.stocktake import take_stock
 from hanode.errors import Refused
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from hanode.core.facts import Fleet, Host
 from hanode.core.policy import MARKER, Policy
+from hanode.core.signals import few
 from hanode.engine.age import SKEW_S
-from hanode.engine.report import few
 
 if TYPE_CHECKING:
     from hanode.adapters.etcd_health import Health

@@ -17,8 +17,8 @@ from hanode.cli import checkup
 from hanode.cli.checkup import Finding, Severity
 from hanode.conf import build
 from hanode.core.facts import Fleet
+from hanode.core.signals import few
 from hanode.daemon import open_cloud, read_devices
-from hanode.engine.report import few
 from hanode.errors import ConfigError, HanodeError
 
 T = TypeVar("T")

@@ -24,7 +24,7 @@ from oslo_config import cfg
 from oslo_log import log
 
 from hanode.conf import probing, ready
-from hanode.conf.judgement import DERIVED, FIELDS
+from hanode.conf.fields import DERIVED, FIELDS
 from hanode.conf.options import list_opts
 from hanode.core.policy import FencePlan, Policy, StorageDomain, problems
 from hanode.errors import ConfigError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hanode.conf.build import Settings
-from hanode.conf.judgement import DERIVED, FIELDS
+from hanode.conf.fields import DERIVED, FIELDS
 from hanode.conf.options import list_opts
 
 MASK = "***"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hanode.core.addresses import is_address, is_prefix
 from hanode.core.signals import COMMAND, KDUMP, MANAGEMENT
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
@@ -69,7 +69,7 @@ def wrong(get: Get) -> Iterator[tuple[str, str]]:
     for name, prefix in sorted(names.items()):
         if not NAME.fullmatch(name) or name in RESERVED:
             yield "networks", f"{name!r} cannot be the name of a network: use small letters and digits, and none of {', '.join(RESERVED)}"
-        if not _is_prefix(prefix):
+        if not is_prefix(prefix):
             yield "networks", f"{prefix!r} of {name} is not a prefix without host bits: write it as 10.20.0.0/16"
     for name, kind in sorted(get("network_kinds").items()):
         if name not in names:
@@ -80,7 +80,7 @@ def wrong(get: Get) -> Iterator[tuple[str, str]]:
         network = where.partition("@")[2]
         if "@" in where and network not in names:
             yield "addresses", f"{where} names the network {network!r}, which is not among the networks"
-    if not _is_address(get("kdump_address")):
+    if not is_address(get("kdump_address")):
         yield "kdump_address", f"{get('kdump_address')!r} is no IP address of this machine: write one, or 0.0.0.0 for all of them"
     yield from _wrong_command(get("command") or "")
 
@@ -95,22 +95,6 @@ def _wrong_command(command: str) -> Iterator[tuple[str, str]]:
         yield "command", f"{words[0]!r} is not a full path: begin it with /"
     if words and "{host}" not in command and "{address}" not in command:
         yield "command", "names neither {host} nor {address}: it would say the same of every host"
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_prefix(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        return False
-    return "/" in text
 
 
 def _is_port(kind: str) -> bool:

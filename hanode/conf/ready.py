@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from hanode.core.addresses import is_prefix
 from hanode.core.serving import TCP, port_of
 
 Get = Callable[[str], Any]
@@ -30,7 +30,7 @@ def wrong(get: Get) -> Iterator[tuple[str, str]]:
         elif text.startswith("/"):
             yield from _wrong_program(rule, text)
     for prefix in get("ready_networks"):
-        if not _is_prefix(prefix):
+        if not is_prefix(prefix):
             yield "ready_networks", f"{prefix!r} is not a prefix without host bits: write it as 203.0.113.0/24"
 
 
@@ -41,11 +41,3 @@ def _wrong_program(rule: str, text: str) -> Iterator[tuple[str, str]]:
         yield "ready", f"the program of {rule} cannot be taken apart ({error}): close every quotation mark"
     if "{id}" not in text and "{address}" not in text:
         yield "ready", f"the program of {rule} names neither {{id}} nor {{address}}: it would say the same of every instance"
-
-
-def _is_prefix(text: str) -> bool:
-    try:
-        ipaddress.ip_network(text)
-    except ValueError:
-        return False
-    return "/" in text

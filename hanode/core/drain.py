@@ -26,6 +26,7 @@ from hanode.core.place import Placed, place
 from hanode.core.posting import sound_targets
 from hanode.core.records import Maintenance, Move
 from hanode.core.room import Ask, Room
+from hanode.core.signals import few
 
 KINDS = frozenset({"live-migration", "migration"})
 COMPLETE = frozenset({"completed", "confirmed"})
@@ -81,7 +82,7 @@ class Moving:
         untold = [host for host in sorted(verdicts) if host not in records or records[host].state is HostState.SUSPECT]
         silent = [host for host in untold if verdicts[host] in {Verdict.SUSPECT, Verdict.FAILED}]
         if silent:
-            return f"{_few(silent)} may have failed, and would be recovered first"
+            return f"{few(silent, LISTED)} may have failed, and would be recovered first"
         hold = next((h for h in self.draft.holds if h.hosts is None and h.kind is not HoldKind.DELAY), None)
         return f"the brake holds, {hold.name}" if hold else ""
 
@@ -214,7 +215,7 @@ def _is_under_way(seen: Sight, now: Instance, move: Move) -> bool:
 def what_is_left(seen: Sight) -> str:
     names = sorted(server.name for server in seen.servers.values())
     records = [f"migration {m.migration_id} from {m.source} to {m.target or '?'} is {m.status}" for m in seen.coming]
-    return _few([*names, *records])
+    return few([*names, *records], LISTED)
 
 
 def _told(seen: Sight, work: Maintenance, blocked: Mapping[str, str]) -> str:
@@ -222,13 +223,10 @@ def _told(seen: Sight, work: Maintenance, blocked: Mapping[str, str]) -> str:
     under_way = sum(not move.reason for move in work.moves.values())
     counted = f"{len(seen.servers)} instances on it, {under_way} under way" if seen.servers or under_way else "nothing on it"
     said = Counter(blocked.values())
-    named = [f"{_few(sorted(name for name, why in blocked.items() if why == reason))}: {reason}" for reason, _ in said.most_common(LISTED)]
+    names = {reason: sorted(name for name, why in blocked.items() if why == reason) for reason, _ in said.most_common(LISTED)}
+    named = [f"{few(of, LISTED)}: {reason}" for reason, of in names.items()]
     records = [f"migration {m.migration_id} is {m.status}" for m in seen.coming if m.instance_id not in seen.servers]
     return "; ".join([counted, *named, *records[:LISTED]])
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 # --------------------------------------------------------------------------- one instance that is still here

@@ -6,8 +6,11 @@ Everything that affects the two state machines lives in this file, as tables. An
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from enum import StrEnum
+from typing import TypeVar
+
+_State = TypeVar("_State", bound=StrEnum)
 
 
 class IllegalStep(Exception):
@@ -292,36 +295,32 @@ SAFE = frozenset({_I.VERIFIED, _I.RETURNED})
 LOST = frozenset({_I.STUCK, _I.FAILED})
 
 
+def _step(steps: Mapping[_State, Container[_State]], what: str, state: _State, to: _State) -> _State:
+    if to is not state and to not in steps[state]:
+        raise IllegalStep(f"{what} cannot go from {state} to {to}")
+    return to
+
+
 def step_host(state: HostState, to: HostState) -> HostState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
-    if to is not state and to not in HOST_STEPS[state]:
-        raise IllegalStep(f"a host cannot go from {state} to {to}")
-    return to
+    return _step(HOST_STEPS, "a host", state, to)
 
 
 def step_instance(state: InstanceState, to: InstanceState) -> InstanceState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
-    if to is not state and to not in INSTANCE_STEPS[state]:
-        raise IllegalStep(f"an instance cannot go from {state} to {to}")
-    return to
+    return _step(INSTANCE_STEPS, "an instance", state, to)
 
 
 def step_work(state: WorkState, to: WorkState) -> WorkState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
-    if to is not state and to not in WORK_STEPS[state]:
-        raise IllegalStep(f"maintenance cannot go from {state} to {to}")
-    return to
+    return _step(WORK_STEPS, "maintenance", state, to)
 
 
 def step_drill(state: DrillState, to: DrillState) -> DrillState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
-    if to is not state and to not in DRILL_STEPS[state]:
-        raise IllegalStep(f"a drill cannot go from {state} to {to}")
-    return to
+    return _step(DRILL_STEPS, "a drill", state, to)
 
 
 def step_spare(state: SpareState, to: SpareState) -> SpareState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
-    if to is not state and to not in SPARE_STEPS[state]:
-        raise IllegalStep(f"a spare host cannot go from {state} to {to}")
-    return to
+    return _step(SPARE_STEPS, "a spare host", state, to)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from hanode.core.facts import Instance
 from hanode.core.policy import TRUE, Policy
@@ -49,23 +50,38 @@ def _by_rule(instance: Instance, policy: Policy) -> Priority | None:
     return None if pattern is None else level_of(policy.priority_rules[pattern])
 
 
-def _said_in(values: Mapping[str, str], policy: Policy) -> Priority | None:
-    said = (level_of(values[key]) for key in policy.priority_keys if key in values)
-    return next((level for level in said if level is not None), None)
+_Said = TypeVar("_Said")
 
-
-SOURCES: Mapping[str, Callable[[Instance, Policy], Priority | None]] = {
-    "rules": _by_rule,
-    "flavor": lambda instance, policy: _said_in(instance.extra_specs, policy),
-    "image": lambda instance, policy: _said_in(instance.image_properties, policy),
-    "instance": lambda instance, policy: _said_in(instance.metadata, policy),
+WRITTEN: Mapping[str, Callable[[Instance], Mapping[str, str]]] = {
+    "flavor": lambda instance: instance.extra_specs,
+    "image": lambda instance: instance.image_properties,
+    "instance": lambda instance: instance.metadata,
 }
-"""Who may say it. `instance` is its metadata, which its tenant writes: so it comes last, unless the operator says otherwise."""
+SOURCES = frozenset({"rules", *WRITTEN})
+"""Who may say something. `instance` is its metadata, which its tenant writes: so it comes last, unless the operator says otherwise."""
+
+
+def most_trusted(
+    instance: Instance,
+    policy: Policy,
+    by_rule: Callable[[Instance, Policy], _Said | None],
+    keys: Iterable[str],
+    understood: Callable[[str], _Said | None],
+) -> _Said | None:
+    """What is said by whoever is trusted most of those who say something that is `understood`, under any of the keys."""
+    def said_by(source: str) -> Iterator[_Said | None]:
+        if source == "rules":
+            yield by_rule(instance, policy)
+        else:
+            written = WRITTEN[source](instance)
+            yield from (understood(written[key]) for key in keys if key in written)
+
+    said = (found for source in policy.priority_trust for found in said_by(source))
+    return next((found for found in said if found is not None), None)
 
 
 def priority_of(instance: Instance, policy: Policy) -> Priority:
-    said = (SOURCES[source](instance, policy) for source in policy.priority_trust)
-    return next((level for level in said if level is not None), Priority.MEDIUM)
+    return most_trusted(instance, policy, _by_rule, policy.priority_keys, level_of) or Priority.MEDIUM
 
 
 def is_wanted(instance: Instance, policy: Policy) -> bool:

@@ -1,6 +1,6 @@
 """How does an instance show that it serves again, and not only runs? By a port or a program of the operator's, if anybody asked for that.
 
-Who may say it is trusted in the order of priorities (`priority.SOURCES`). A tenant may name a port of his own instance, and no more:
+Who may say it is trusted in the order of priorities (`priority.most_trusted`). A tenant may name a port of his own instance, and no more:
 programs stand in the operator's rules alone, and an address counts only within the networks that the operator has named.
 """
 
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
 
 from hanode.core.facts import Instance
 from hanode.core.lifecycle import InstanceState
 from hanode.core.policy import Policy
-from hanode.core.priority import first_that_fits
+from hanode.core.priority import first_that_fits, most_trusted
 from hanode.core.records import InstanceRecovery
 
 TCP, PROGRAM = "tcp:", "program:"
@@ -41,27 +40,17 @@ def _by_rule(instance: Instance, policy: Policy) -> str | None:
     pattern = first_that_fits(instance, policy.ready_rules)
     if pattern is None:
         return None
-    port = port_of(policy.ready_rules[pattern])
-    return f"{PROGRAM}{pattern}" if port is None else f"{TCP}{port}"
+    return _port_said(policy.ready_rules[pattern]) or f"{PROGRAM}{pattern}"
 
 
-def _said_in(values: Mapping[str, str], policy: Policy) -> str | None:
-    ports = (port_of(values[key]) for key in policy.ready_keys if key in values)
-    return next((f"{TCP}{port}" for port in ports if port is not None), None)
-
-
-_SOURCES: Mapping[str, Callable[[Instance, Policy], str | None]] = {
-    "rules": _by_rule,
-    "flavor": lambda instance, policy: _said_in(instance.extra_specs, policy),
-    "image": lambda instance, policy: _said_in(instance.image_properties, policy),
-    "instance": lambda instance, policy: _said_in(instance.metadata, policy),
-}
+def _port_said(text: str) -> str | None:
+    port = port_of(text)
+    return None if port is None else f"{TCP}{port}"
 
 
 def check_of(instance: Instance, policy: Policy) -> Check:
     """How it shows that it serves: by whoever is trusted most. A port that nobody here can reach is not asked."""
-    said = (_SOURCES[source](instance, policy) for source in policy.priority_trust)
-    check = next((found for found in said if found), "")
+    check = most_trusted(instance, policy, _by_rule, policy.ready_keys, _port_said)
     if not check:
         return "", ""
     address = address_in(instance, policy.ready_networks)

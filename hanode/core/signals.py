@@ -6,7 +6,7 @@ counts only from here, because of another's view it is not known why it hears no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 MANAGEMENT = "management"
 """The network of Nova's host_ip, which needs no declaration."""
@@ -34,3 +34,9 @@ def network_and_host(key: str) -> tuple[str, str]:
 
 def listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
+
+
+def few(items: Sequence[str], most: int = 5) -> str:
+    """The first of them, and how many more there are."""
+    more = len(items) - most
+    return ", ".join(items[:most]) + (f" and {more} more" if more > 0 else "")

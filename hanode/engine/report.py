@@ -21,6 +21,7 @@ from hanode.core.lifecycle import (
     InstanceState,
 )
 from hanode.core.records import Drill, HostRecovery, Maintenance, Records, Spare
+from hanode.core.signals import few
 from hanode.engine.age import time_of
 from hanode.engine.ledger import Ledger, Standing
 
@@ -261,11 +262,6 @@ def spare_sentence(spare: Spare) -> str:
 
 def records_in_order(records: Records) -> list[HostRecovery]:
     return [records.hosts[host] for host in sorted(records.hosts)]
-
-
-def few(items: Sequence[str]) -> str:
-    more = len(items) - LISTED
-    return ", ".join(items[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def age_s(stamp: str, now: datetime) -> float:

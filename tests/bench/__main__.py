@@ -6,6 +6,7 @@ time; only gaps and etcd's latency are wall time, and need a quiet machine. `pyp
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
 import sys
@@ -113,6 +114,8 @@ def journal(report: Report, shape: Shape) -> None:
 
 
 def main() -> int:
+    how = "SMALL=1 in the environment: a minute or two."
+    argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__, epilog=how).parse_args()
     small = os.environ.get("SMALL", "") not in ("", "0")
     report = Report()
     busy(report, [(100, 0), (1000, 0)] if small else [(100, 0), (1000, 0), (10_000, 0), (10_000, 50)])

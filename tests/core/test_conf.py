@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hanode.conf import build
-from hanode.conf.judgement import DERIVED, FIELDS
+from hanode.conf.fields import DERIVED, FIELDS
 from hanode.conf.options import list_opts
 from hanode.core.policy import ONE_DEVICE, Policy, StorageDomain
 from hanode.errors import ConfigError

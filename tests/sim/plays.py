@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from hanode.core.lifecycle import DrillState, HostState, InstanceState, SpareState, WorkState
-from hanode.core.records import HostRecovery
+from hanode.core.records import HostRecovery, Roster
 from hanode.sim.evidence import Tick, Violation
 from hanode.sim.scenario import run
 
 ROOT = Path(__file__).parents[1] / "scenarios"
 STORIES = tuple(sorted(path.name for path in ROOT.iterdir() if (path / "scenario").exists()))
+
+State = TypeVar("State")
 
 HostStep = tuple[HostState, HostState]
 InstanceStep = tuple[InstanceState, InstanceState]
@@ -91,28 +94,23 @@ def _instance_steps(ticks: Sequence[Tick]) -> Iterator[InstanceStep]:
                 now[key] = entry.state
 
 
-def _work_steps(ticks: Sequence[Tick]) -> Iterator[WorkStep]:
-    now: dict[str, WorkState] = {}
+def _roster_steps(ticks: Sequence[Tick], kept: Callable[[Roster], Iterable[tuple[str, State]]]) -> Iterator[tuple[State, State]]:
+    """Of what the roster holds, by its name."""
+    now: dict[str, State] = {}
     for tick in ticks:
-        for work in tick.decisions.roster.maintenance.values() if tick.decisions.roster else ():
-            if work.work in now:
-                yield now[work.work], work.state
-            now[work.work] = work.state
+        for name, state in kept(tick.decisions.roster) if tick.decisions.roster else ():
+            if name in now:
+                yield now[name], state
+            now[name] = state
+
+
+def _work_steps(ticks: Sequence[Tick]) -> Iterator[WorkStep]:
+    return _roster_steps(ticks, lambda roster: [(work.work, work.state) for work in roster.maintenance.values()])
 
 
 def _drill_steps(ticks: Sequence[Tick]) -> Iterator[DrillStep]:
-    now: dict[str, DrillState] = {}
-    for tick in ticks:
-        for drill in tick.decisions.roster.drills.values() if tick.decisions.roster else ():
-            if drill.drill in now:
-                yield now[drill.drill], drill.state
-            now[drill.drill] = drill.state
+    return _roster_steps(ticks, lambda roster: [(drill.drill, drill.state) for drill in roster.drills.values()])
 
 
 def _spare_steps(ticks: Sequence[Tick]) -> Iterator[SpareStep]:
-    now: dict[str, SpareState] = {}
-    for tick in ticks:
-        for spare in tick.decisions.roster.spares.values() if tick.decisions.roster else ():
-            if spare.loan in now:
-                yield now[spare.loan], spare.state
-            now[spare.loan] = spare.state
+    return _roster_steps(ticks, lambda roster: [(spare.loan, spare.state) for spare in roster.spares.values()])
