@@ -256,6 +256,10 @@ class Journal(Protocol):
         """Every entry under the prefix, by key, at one revision; linearizable (never a stale member's answer)."""
         ...
 
+    def revisions(self, prefix: str) -> Mapping[str, int]:
+        """The keys that `read` would show, in its order, each with its revision: what no value is needed for, and costs little."""
+        ...
+
     def commit(self, transaction: Transaction) -> bool:
         """True: it happened. False: some compare did not hold and nothing happened.
 

@@ -271,9 +271,10 @@ class Ledger:
         return Transaction({ROSTER: self._revisions.get(ROSTER, 0)}, {ROSTER: packed(to_text(roster))})
 
     def _history_trim(self, added: int) -> Iterator[Transaction]:
-        entries = _by_age(self._journal.read(HISTORY))
-        mains = [entry.key for entry in entries if entry.key.startswith(f"{HISTORY}/")]
-        keys = [entry.key for entry in entries]
+        # Without the values: of 200 large incidents they are tens of megabytes, and this is read within a tick.
+        revisions = self._journal.revisions(HISTORY)
+        keys = sorted(revisions, key=lambda key: revisions[key])
+        mains = [key for key in keys if key.startswith(f"{HISTORY}/")]
         for main in mains[: max(0, len(mains) + added - self._history_kept)]:
             yield Transaction({}, {}, codec.keys_of(HISTORY, main.removeprefix(f"{HISTORY}/"), keys))
 

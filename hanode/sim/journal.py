@@ -59,6 +59,9 @@ class MemoryJournal:
         self._faults("after", "read")
         return found
 
+    def revisions(self, prefix: str) -> dict[str, int]:
+        return {entry.key: entry.revision for entry in self.read(prefix)}
+
     def commit(self, transaction: Transaction) -> bool:
         self._faults("before", "commit")
         with self.space.lock:

@@ -306,6 +306,9 @@ class SimJournal:
     def read(self, prefix: str) -> tuple[Entry, ...]:
         return self._node.call("journal.read", prefix, lambda: self._inner.read(prefix))
 
+    def revisions(self, prefix: str) -> Mapping[str, int]:
+        return self._node.call("journal.read", prefix, lambda: self._inner.revisions(prefix))
+
     def commit(self, transaction: Transaction) -> bool:
         def send() -> bool:
             happened = self._inner.commit(transaction)

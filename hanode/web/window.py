@@ -36,5 +36,8 @@ class Window:
         except (Refused, Unreachable, Ambiguous) as error:
             return error
 
+    def revisions(self, prefix: str) -> dict[str, int]:
+        return {entry.key: entry.revision for entry in self.read(prefix)}
+
     def commit(self, transaction: Transaction) -> bool:  # noqa: ARG002 - the port has it
         raise Refused("the web port only reads: an operator's word is given with the hanode command on a controller")

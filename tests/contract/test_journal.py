@@ -44,6 +44,15 @@ def test_a_read_returns_the_keys_of_its_prefix_in_order(journal: Journal) -> Non
     assert [found.key for found in journal.read("b/")] == ["b/1", "b/2"]
 
 
+def test_the_revisions_are_those_of_the_entries(journal: Journal) -> None:
+    """Whoever needs no values must see the same keys, in the same order, as whoever reads them."""
+    put(journal, **{"b/2": "x" * 100_000, "b-part/1": "y", "c": "z"})
+    put(journal, **{"b/1": "later"})
+    assert list(journal.revisions("b").items()) == [(found.key, found.revision) for found in journal.read("b")]
+    assert list(journal.revisions("b")) == ["b-part/1", "b/1", "b/2"]
+    assert journal.revisions("d") == {}
+
+
 def test_zero_means_that_the_key_must_not_exist(journal: Journal) -> None:
     """Creating is a compare, too: of two that create, one gets it."""
     assert journal.commit(CREATE)

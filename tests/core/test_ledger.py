@@ -253,6 +253,26 @@ def test_the_history_keeps_the_newest(journal: Counting) -> None:
     assert {entry.key.split("/")[1] for entry in journal.read("history-part/")} == {"c1@2", "c1@3", "c1@4"}
 
 
+def test_an_incident_ends_without_reading_the_history_of_others(space: Space) -> None:
+    """Two hundred incidents of 250 instances are tens of megabytes: reading them takes longer than a tick may."""
+    asked: list[str] = []
+
+    class Watched(Counting):
+        def read(self, prefix: str) -> tuple[Entry, ...]:
+            asked.append(prefix)
+            return super().read(prefix)
+
+        def revisions(self, prefix: str) -> dict[str, int]:
+            return {entry.key: entry.revision for entry in super().read(prefix)}
+
+    ledger = Ledger(Watched(space), CLOUD, history_kept=1)
+    guard = take_office(ledger)
+    for number in range(3):
+        ledger.commit(guard, closes=[Closed(replace(recovery("c1"), incident=f"c1@{number}"), "released")])
+    assert not [prefix for prefix in asked if prefix.startswith("history")]
+    assert [closed.record.incident for closed in ledger.read_history()] == ["c1@2"]
+
+
 # --------------------------------------------------------------------------- guards
 
 

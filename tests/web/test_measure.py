@@ -159,6 +159,9 @@ class OddJournal:
             raise self.fails_with
         return ()
 
+    def revisions(self, prefix: str) -> dict[str, int]:
+        return {entry.key: entry.revision for entry in self.read(prefix)}
+
     def commit(self, transaction: Transaction) -> bool:
         return False
 

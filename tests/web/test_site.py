@@ -105,6 +105,9 @@ class DeafJournal:
         self.asked += 1
         raise Unreachable(f"etcd does not answer {prefix}")
 
+    def revisions(self, prefix: str) -> dict[str, int]:
+        raise AssertionError(f"the web port shows values, of {prefix} as well")
+
     def commit(self, transaction: Transaction) -> bool:
         raise AssertionError("the web port never writes")
 
@@ -128,6 +131,9 @@ def test_many_readers_are_one_to_the_journal(played: Played) -> None:
         def read(self, prefix: str) -> tuple[Entry, ...]:
             asked.append(prefix)
             return played.journal.read(prefix)
+
+        def revisions(self, prefix: str) -> dict[str, int]:
+            raise AssertionError(f"the web port shows values, of {prefix} as well")
 
         def commit(self, transaction: Transaction) -> bool:
             raise AssertionError("the web port never writes")

@@ -19,9 +19,10 @@ class EtcdJournal:
         self._root = f"/hanode/{cluster_id}/".encode()
 
     def read(self, prefix: str) -> tuple[Entry, ...]:
-        start = self._root + prefix.encode()
-        found = self._client.get(start, metadata=True, sort_order="ascend", sort_target="key", range_end=_after(start))
-        return tuple(self._entry(value, about) for value, about in found)
+        return tuple(Entry(self._key(about), value.decode(), int(about["mod_revision"])) for value, about in self._range(prefix))
+
+    def revisions(self, prefix: str) -> dict[str, int]:
+        return {self._key(about): int(about["mod_revision"]) for _, about in self._range(prefix, keys_only=True)}
 
     def commit(self, transaction: Transaction) -> bool:
         answer = self._client.transaction(
@@ -36,8 +37,15 @@ class EtcdJournal:
         )
         return bool(answer.get("succeeded", False))  # the gateway leaves out a false
 
-    def _entry(self, value: bytes, about: dict[str, Any]) -> Entry:
-        return Entry(about["key"].removeprefix(self._root).decode(), value.decode(), int(about["mod_revision"]))
+    def _range(self, prefix: str, keys_only: bool = False) -> list[tuple[bytes, dict[str, Any]]]:
+        start = self._root + prefix.encode()
+        found: list[tuple[bytes, dict[str, Any]]] = self._client.get(
+            start, metadata=True, sort_order="ascend", sort_target="key", range_end=_after(start), keys_only=keys_only
+        )
+        return found
+
+    def _key(self, about: dict[str, Any]) -> str:
+        return str(about["key"].removeprefix(self._root).decode())
 
     def _name(self, key: str) -> str:
         return _base64(self._root + key.encode())

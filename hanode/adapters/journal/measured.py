@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from hanode import metrics
 from hanode.ports import Entry, Journal, Transaction
 
@@ -13,6 +15,10 @@ class MeasuredJournal:
     def read(self, prefix: str) -> tuple[Entry, ...]:
         with metrics.journal_call("read"):
             return self._journal.read(prefix)
+
+    def revisions(self, prefix: str) -> Mapping[str, int]:
+        with metrics.journal_call("read"):
+            return self._journal.revisions(prefix)
 
     def commit(self, transaction: Transaction) -> bool:
         with metrics.journal_call("commit"):

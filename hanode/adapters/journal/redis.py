@@ -35,6 +35,9 @@ class RedisJournal:
             Entry(key, *json.loads(text)) for key, text in sorted(fields.items()) if key != _COUNTER and key.startswith(prefix)
         )
 
+    def revisions(self, prefix: str) -> dict[str, int]:
+        return {entry.key: entry.revision for entry in self.read(prefix)}  # a field holds both
+
     def commit(self, transaction: Transaction) -> bool:
         for _ in range(_TRIES):
             happened = self._try(transaction)

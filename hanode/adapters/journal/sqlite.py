@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from hanode.errors import Ambiguous, ConfigError, HanodeError, Unreachable
 from hanode.ports import Entry, Transaction
@@ -44,12 +45,18 @@ class SqliteJournal:
             self._connection.close()
 
     def read(self, prefix: str) -> tuple[Entry, ...]:
-        full = self._root + prefix
-        with self._lock, self._errors(Unreachable):
-            rows = self._connection.execute(
-                "SELECT key, value, revision FROM entries WHERE substr(key, 1, ?) = ? ORDER BY key", (len(full), full)
-            ).fetchall()
+        rows = self._range("key, value, revision", prefix)
         return tuple(Entry(key.removeprefix(self._root), value, revision) for key, value, revision in rows)
+
+    def revisions(self, prefix: str) -> dict[str, int]:
+        return {key.removeprefix(self._root): revision for key, revision in self._range("key, revision", prefix)}
+
+    def _range(self, columns: str, prefix: str) -> list[tuple[Any, ...]]:
+        start = self._root + prefix
+        after = start + "\U0010ffff"  # behind every key with the prefix: no key contains the last of all characters
+        query = f"SELECT {columns} FROM entries WHERE key >= ? AND key < ? ORDER BY key"
+        with self._lock, self._errors(Unreachable):
+            return self._connection.execute(query, (start, after)).fetchall()
 
     def commit(self, transaction: Transaction) -> bool:
         with self._lock:

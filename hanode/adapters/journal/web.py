@@ -58,5 +58,8 @@ class WebJournal:
         except (KeyError, TypeError) as error:
             raise Unreachable(f"{self._url} answers with something unexpected: {type(error).__name__} {error}") from error
 
+    def revisions(self, prefix: str) -> dict[str, int]:
+        return {entry.key: entry.revision for entry in self.read(prefix)}
+
     def commit(self, transaction: Transaction) -> bool:  # noqa: ARG002 - the port has it
         raise Refused("an --endpoint only reads: give your word on a controller")
