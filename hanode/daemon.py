@@ -246,7 +246,7 @@ class Daemon:
         try:
             settings = build.load(self._started_with.files)
             devices = load_devices(settings)
-            policy = build.reloaded_policy(settings, parts.policy, devices.hosts, devices.plans())
+            policy = build.reloaded_policy(settings, parts.policy, devices.hosts, devices.plans(), devices.stores.plans())
             door = Door.of(**build.door(settings))
             set_up_log(settings)
         except ConfigError as error:
@@ -325,7 +325,7 @@ def wire(settings: build.Settings, patiently: Patiently) -> Parts:
 
 def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     devices = Devices(load_devices(settings))
-    policy = build.policy(settings, devices.hosts(), devices.plans())
+    policy = build.policy(settings, devices.hosts(), devices.plans(), devices.store_plans())
     probe = make_probe(settings)
     programs = Programs(ProgramSettings(**build.programs(settings)))
     tellers = make_channels(settings)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from hanode.core.facts import DeviceCheck, Fleet, Instance, Migration, Power, Resources, ServerGroup
+from hanode.core.facts import Access, DeviceCheck, Fleet, Instance, Migration, Power, Resources, ServerGroup, StoreCheck
 from hanode.core.model import Call, Moment
 from hanode.core.news import News
 
@@ -148,11 +148,39 @@ class Cloud(Protocol):
         ...
 
 
+class Stores(Protocol):
+    """The stores that can cut a host off from its disks, by storage domain. Repeating a cut only renews it."""
+
+    def cut(self, domain: str, host: str, for_s: float, abort: Callable[[], bool]) -> None:
+        """The host shall write nothing there for so long. Returning means that the store says so once; it is read again for proof.
+
+        `abort` as in `Fencer.power_off`. Refused: the store said no, or does not know the host. Ambiguous: perhaps, or in part.
+        """
+        ...
+
+    def restore(self, domain: str, host: str, abort: Callable[[], bool]) -> None:
+        """Give the host its disks back. Idempotent."""
+        ...
+
+    def read(self, domain: str, host: str) -> Access:
+        """May the host write there now, by the store's own word? May be repeated. Raises when that could not tell."""
+        ...
+
+    def check(self, domain: str, host: str) -> StoreCheck:
+        """Would the store obey if it were needed for this host (or any, if it is "")? Changes nothing; never raises."""
+        ...
+
+
 class Fencer(Protocol):
     """The power devices of the hosts, level by level; which level is used is the core's choice, and one call uses one level.
 
     Repeating an off is safe for an off host and is judged anew each time.
     """
+
+    @property
+    def stores(self) -> Stores:
+        """For hosts whose power nobody can read."""
+        ...
 
     def hosts(self) -> frozenset[str]:
         """The hosts that are described by name and have a device. No network."""

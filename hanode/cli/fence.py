@@ -35,7 +35,7 @@ Row = tuple[str, int, str, str, str, float, str, str]
 
 
 class FenceCheck(Rows):
-    """Read the power device of each host now: reachable, login, identity. Switches nothing.
+    """Read the power device of each host now: reachable, login, identity; and ask each store of fencing.yaml. Switches nothing.
 
     Ends with 1 when some device cannot be read, so that a timer can watch them.
     """
@@ -63,10 +63,11 @@ class FenceCheck(Rows):
         if journal is None and config.patterns and not parsed_args.host:
             raise Refused("a template has a pattern, and only the journal tells which hosts it fits: name them, or mend the journal")
         names = parsed_args.host or sorted({*config.hosts, *(journal.hosts if journal and config.patterns else ())})
-        if not names:
+        if not names and not config.stores.stores:
             raise Refused("no host has a power device; describe them in fencing.yaml")
         roster = journal.records.roster if journal else Roster()
-        rows = list(_checked(Devices(config, _ironic_of(settings)), names, settings.get("fencing", "proof_s"), roster))
+        devices = Devices(config, _ironic_of(settings))
+        rows = [*_checked(devices, names, settings.get("fencing", "proof_s"), roster), *_stores(devices, parsed_args.host)]
         self._failed = any(row[COLUMNS.index("result")] != "ok" for row in rows)
         return COLUMNS, rows
 
@@ -121,6 +122,18 @@ def _checked(devices: Devices, hosts: Sequence[str], proof_s: float, roster: Ros
         shown: Iterable[list[Row]] = track(found, "asking", len(hosts), console=console, transient=True) if sys.stderr.isatty() else found
         for rows in shown:
             yield from rows
+
+
+def _stores(devices: Devices, hosts: Sequence[str]) -> Iterable[Row]:
+    """Every store that could cut hosts off, and who is cut off now; asked about the named hosts that it knows."""
+    for domain, plan in devices.store_plans().items():
+        known = [host for host in hosts if plan.knows(host)]
+        for host in known or ([] if hosts else [""]):
+            checked = devices.stores.check(domain, host)
+            used = "" if plan.proof else "only checked: its cut is no proof (proof: none)"
+            cut = f"cut off now: {', '.join(sorted(checked.cut))}" if checked.cut else ""
+            warning = "; ".join(text for text in (used, cut) if text)
+            yield (host or f"(storage {domain})", 0, f"store {domain}", "", "", round(checked.took_s, 2), checked.trouble or "ok", warning)
 
 
 def _rows(devices: Devices, host: str, proof_s: float, roster: Roster) -> list[Row]:

@@ -61,7 +61,8 @@ def _look(survey: Survey, settings: build.Settings) -> None:
     devices = survey.try_("configuration", "", lambda: read_devices(settings)) or FencingConfig()
     for warning in devices.warnings:
         survey.findings.append(Finding(Severity.WARNING, "fencing.yaml", warning, "change it there"))
-    policy = survey.try_("configuration", "", lambda: build.policy(settings, Devices(devices).hosts(), devices.plans()))
+    hosts, plans, stores = Devices(devices).hosts(), devices.plans(), devices.stores.plans()
+    policy = survey.try_("configuration", "", lambda: build.policy(settings, hosts, plans, stores))
     _look_at_journal(survey, settings)
     cloud = survey.try_("Keystone", "see [keystone]; nothing else of the cloud was looked at", lambda: _connected(settings))
     if cloud is not None:

@@ -26,11 +26,12 @@ from oslo_log import log
 from hanode.conf import probing, ready
 from hanode.conf.fields import DERIVED, FIELDS
 from hanode.conf.options import list_opts
-from hanode.core.policy import FencePlan, Policy, StorageDomain, problems
+from hanode.core.policy import FencePlan, Policy, StorageDomain, StorePlan, problems
 from hanode.errors import ConfigError
 
 DEFAULT_FILE = "/etc/hanode/hanode.conf"
 NO_PLANS: Mapping[str, FencePlan] = MappingProxyType({})
+NO_STORES: Mapping[str, StorePlan] = MappingProxyType({})
 LOG_LINE = "%(asctime)s %(levelname)-7s %(message)s"
 QUIET = ["openstack=WARN", "keystoneauth.identity=WARN", "tooz=WARN", "etcd3gw=WARN", "cliff=WARN",
          "oslo.messaging=CRITICAL", "oslo_messaging=CRITICAL"]  # what could not be told is said by hanode, once
@@ -84,10 +85,13 @@ AT_START = ("networks", "kdump", "health_checked", "restart_agent")
 """Fields of Policy made of programs and probes, which are connected once."""
 
 
-def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Mapping[str, FencePlan] = NO_PLANS) -> Policy:
+def policy(
+    settings: Settings, fenceable: Collection[str] = (), fence_plans: Mapping[str, FencePlan] = NO_PLANS,
+    stores: Mapping[str, StorePlan] = NO_STORES,
+) -> Policy:
     """The operator's decisions as the core reads them; raises ConfigError when they do not fit together.
 
-    Who can be fenced, and by which levels of devices, stands in fencing.yaml.
+    Who can be fenced, by which levels of devices, and which stores cut hosts off, stands in fencing.yaml.
     """
     made = Policy(
         **{field: _plain(field, settings.get(*FIELDS[field])) for field in FIELDS if settings.get(*FIELDS[field]) is not None},
@@ -100,17 +104,19 @@ def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Map
         restart_agent=bool(settings.get("detection", "restart_agent")),
         fenceable=frozenset(fenceable),
         fence_plans=fence_plans,
+        stores=stores,
     )
     check(settings, made)
     return made
 
 
 def reloaded_policy(
-    settings: Settings, running: Policy, fenceable: Collection[str], fence_plans: Mapping[str, FencePlan] = NO_PLANS
+    settings: Settings, running: Policy, fenceable: Collection[str], fence_plans: Mapping[str, FencePlan] = NO_PLANS,
+    stores: Mapping[str, StorePlan] = NO_STORES,
 ) -> Policy:
     """The new policy as far as a running daemon can take it over: the office's own timings stay as they are."""
     kept = [field for field, (group, option) in FIELDS.items() if not _option(group, option).mutable]
-    made = replace(policy(settings, fenceable, fence_plans), **{field: getattr(running, field) for field in [*kept, *AT_START]})
+    made = replace(policy(settings, fenceable, fence_plans, stores), **{field: getattr(running, field) for field in [*kept, *AT_START]})
     check(settings, made)
     return made
 

@@ -38,6 +38,23 @@ class Power(StrEnum):
     OTHER = "other"
 
 
+class Access(StrEnum):
+    """May a host write to its disks in a store? Only CUT is proof, and only of that."""
+
+    CUT = "cut"  # by none of its addresses
+    OPEN = "open"
+    PARTLY = "partly"  # by some of them; or the store says neither
+
+
+@dataclass(frozen=True)
+class StoreCheck:
+    """What a store said to a check, which cuts nobody off."""
+
+    trouble: str = ""  # why it would not obey if it were needed; "" when it would
+    cut: frozenset[str] = frozenset()  # hosts that it cuts off now, as far as it tells a list
+    took_s: float = 0.0
+
+
 @dataclass(frozen=True)
 class DeviceCheck:
     """What one power device of a host said to a check, which switches nothing."""

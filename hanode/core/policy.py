@@ -47,6 +47,21 @@ class FencePlan:
         return tuple(number for number, level in enumerate(self.levels, 1) for _ in range(level.tries))
 
 
+@dataclass(frozen=True)
+class StorePlan:
+    """What a store that can cut a host off from its disks is to the core."""
+
+    proof: bool = False  # the operator lets a cut stand for death, for instances that are wholly there
+    kind: str = "rbd"  # of the storage domain that it serves; another one is not this store
+    hosts: tuple[str, ...] = ("*",)  # names and patterns of those that it can tell apart
+    volumes: bool = False  # the operator says that every volume of their instances lies there as well
+    expires_s: float = 3600.0  # after so long the store forgets a cut that nobody renews; 0: never
+    by_hand: str = ""  # how a person gives a host its disks back
+
+    def knows(self, host: str) -> bool:
+        return any(fnmatchcase(host, pattern) for pattern in self.hosts)
+
+
 ONE_DEVICE = FencePlan((FenceLevel(),))
 NO_DEVICE = FencePlan()
 
@@ -73,6 +88,7 @@ class Policy:
     skip_projects: frozenset[str] = frozenset()  # project ids whose instances are never evacuated (Octavia)
     fenceable: frozenset[str] = frozenset()  # hosts with a power device
     fence_plans: Mapping[str, FencePlan] = field(default_factory=dict)  # more of them: by host, or by a pattern such as compute-*
+    stores: Mapping[str, StorePlan] = field(default_factory=dict)  # storage domain -> the store that can cut its hosts off
     networks: tuple[str, ...] = (MANAGEMENT,)  # over which hosts are asked themselves; none: no independent signal
     kdump: bool = False  # every daemon listens for crashing kernels (fence_kdump)
 

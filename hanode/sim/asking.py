@@ -1,12 +1,30 @@
-"""How does a simulated daemon ask hosts and guests, and what do the operator's programs say there?"""
+"""How does a simulated daemon ask hosts, guests and stores, and what do the operator's programs say there?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
-from hanode.errors import Ambiguous, Refused
+from hanode.core.facts import Access, StoreCheck
+from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable
 from hanode.sim.node import SimNode
-from hanode.sim.world import Condition
+from hanode.sim.world import ApiError, Condition, Down, Hang
+
+T = TypeVar("T")
+
+
+def translated(request: Callable[[], T]) -> Callable[[], T]:
+    """The world's errors in the words of `hanode.errors`, as an adapter must translate those of HTTP."""
+    def thunk() -> T:
+        try:
+            return request()
+        except ApiError as error:
+            raise (Refused if error.status < 500 else Ambiguous)(str(error)) from error
+        except Hang as error:
+            raise Ambiguous(str(error)) from error
+        except Down as error:
+            raise Unreachable(str(error)) from error
+    return thunk
 
 
 class SimProbe:
@@ -57,3 +75,46 @@ class SimPrograms:
         if abort():
             raise Ambiguous(f"restart of {host}: given up, we are deposed")
         self._node.call("programs.restart_agent", host, restart, self._node.latencies.fencer_s)
+
+
+class SimStores:
+    """The stores that cut hosts off, as the adapter speaks to them: an order is followed by one look."""
+
+    def __init__(self, node: SimNode) -> None:
+        self._node = node
+
+    def cut(self, domain: str, host: str, for_s: float, abort: Callable[[], bool]) -> None:
+        self._order("cut", host, lambda: self._node.world.cuts.cut(domain, host, for_s), abort)
+
+    def restore(self, domain: str, host: str, abort: Callable[[], bool]) -> None:
+        self._order("restore", host, lambda: self._node.world.cuts.restore(domain, host), abort)
+
+    def read(self, domain: str, host: str) -> Access:
+        return self._ask("read", host, lambda: self._node.world.cuts.read(domain, host))
+
+    def check(self, domain: str, host: str) -> StoreCheck:  # noqa: ARG002 - this store knows every host
+        try:
+            return StoreCheck(cut=self._ask("check", domain, lambda: self._node.world.cuts.cut_by(domain)))
+        except HanodeError as error:
+            return StoreCheck(trouble=str(error))
+
+    def _order(self, verb: str, host: str, request: Callable[[], None], abort: Callable[[], bool]) -> None:
+        if abort():
+            raise Ambiguous(f"{verb} {host}: given up, we are deposed")
+        self._ask(verb, host, request)
+        if abort():
+            raise Ambiguous(f"{verb} {host}: we were deposed before the answer came")
+
+    def _ask(self, verb: str, subject: str, request: Callable[[], T]) -> T:
+        latencies = self._node.latencies
+        answer_s = latencies.fencer_s
+
+        def checked() -> T:
+            nonlocal answer_s
+            try:
+                return translated(request)()
+            except (Ambiguous, Unreachable):
+                answer_s = latencies.fence_timeout_s
+                raise
+
+        return self._node.call(f"stores.{verb}", subject, checked, lambda: answer_s)

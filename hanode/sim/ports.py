@@ -13,9 +13,10 @@ from hanode.core.model import Call
 from hanode.core.policy import ONE_DEVICE
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable, in_part
 from hanode.ports import Entry, Journal, Transaction
+from hanode.sim.asking import SimStores, translated
 from hanode.sim.executor import Crash, SimExecutor
 from hanode.sim.node import Injection, Latencies, PortCall, SimClock, SimNode
-from hanode.sim.world import ApiError, Bmc, Down, Hang
+from hanode.sim.world import ApiError, Bmc, Hang
 from hanode.sim.world.nova import HANODE
 
 __all__ = [
@@ -26,20 +27,6 @@ __all__ = [
 T = TypeVar("T")
 Inventory = tuple[Mapping[str, Hypervisor], tuple[Aggregate, ...]]
 INVENTORY_AGE_S = 60.0
-
-
-def translated(request: Callable[[], T]) -> Callable[[], T]:
-    """The world's errors in the words of `hanode.errors`, as an adapter must translate those of HTTP."""
-    def thunk() -> T:
-        try:
-            return request()
-        except ApiError as error:
-            raise (Refused if error.status < 500 else Ambiguous)(str(error)) from error
-        except Hang as error:
-            raise Ambiguous(str(error)) from error
-        except Down as error:
-            raise Unreachable(str(error)) from error
-    return thunk
 
 
 class SimCloud:
@@ -198,6 +185,7 @@ class SimFencer:
         self._node = node
         self._without = without
         self._identities: Mapping[str, Mapping[str, str]] = {}
+        self.stores = SimStores(node)
 
     def hosts(self) -> frozenset[str]:
         return frozenset(self._node.world.bmcs) - self._without

@@ -19,6 +19,7 @@ from hanode.engine.codec import Epoch, Renewal
 from hanode.engine.ledger import Ledger
 from tests.contract.bmcs import STRANGER, RedfishBmc, password_file
 from tests.contract.programs import ScriptedCommand
+from tests.contract.stores import ADDRESSES, FakeCeph
 
 NOW = "2026-03-09T03:00:00Z"
 
@@ -53,6 +54,25 @@ def test_a_device_that_answers_is_ok(program: ScriptedCommand) -> None:
     assert code == 0
     assert [(row["host"], row["level"], row["power"], row["result"]) for row in rows] == [("cn1", 1, "on", "ok"), ("cn2", 1, "on", "ok")]
     assert program.orders() == 0
+
+
+def test_a_store_that_could_cut_hosts_off_is_asked_too(program: ScriptedCommand, tmp_path: Path) -> None:
+    """Its credentials are needed in the one night in which no power device answers; who is cut off now is shown."""
+    conf = written(program, ["cn1"])
+    (tmp_path / "store").mkdir()
+    ceph = FakeCeph(tmp_path / "store")
+    store = {"driver": "blocklist", "program": str(ceph.settings.program), "conf": str(ceph.settings.conf),
+             "keyring": str(ceph.settings.keyring), "addresses": {"cn1": list(ADDRESSES)}}
+    file = program.directory / "fencing.yaml"
+    file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "storage": {"ceph-a": store}}))
+    ceph.stores.cut("ceph-a", "cn1", 600, lambda: False)
+    code, rows = check(conf)
+    assert (code, rows[-1]["device"], rows[-1]["result"]) == (0, "store ceph-a", "ok")
+    assert rows[-1]["warning"] == "only checked: its cut is no proof (proof: none); cut off now: cn1"
+    ceph.put("fault", "dead")
+    code, rows = check(conf)
+    assert code == 1
+    assert "TimedOut" in rows[-1]["result"]
 
 
 def test_one_device_that_fails_ends_with_1_and_says_why(program: ScriptedCommand) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hanode.conf import build
 from hanode.conf.fields import DERIVED, FIELDS
 from hanode.conf.options import list_opts
-from hanode.core.policy import ONE_DEVICE, Policy, StorageDomain
+from hanode.core.policy import ONE_DEVICE, Policy, StorageDomain, StorePlan
 from hanode.errors import ConfigError
 
 OTHERS: dict[str, str] = {
@@ -76,7 +76,7 @@ def test_every_field_of_the_policy_can_be_configured(tmp_path: Path) -> None:
     text = ini(OTHERS).replace("[storage]", "[storage]\ndomains = c1:ceph,c2:nfs\nkinds = ceph:rbd\nhealth = ceph:/bin/true")
     text = text.replace("[detection]", "[detection]\nrestart_agent = /bin/true")
     made = build.policy(load(tmp_path, text + "\n[probe]\nkind = none\nkdump_port = 7410\n"), fenceable={"c1"},
-                        fence_plans={"c2": ONE_DEVICE})
+                        fence_plans={"c2": ONE_DEVICE}, stores={"ceph": StorePlan(proof=True)})
     unchanged = [f.name for f in fields(Policy) if getattr(made, f.name) == getattr(Policy(), f.name)]
     assert unchanged == []
     assert made.domains == {"c1": StorageDomain("ceph", "rbd"), "c2": StorageDomain("nfs", "file")}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from hanode.adapters.fencing.drivers import PLACE, read_device
 from hanode.adapters.fencing.settings import AgentSettings, HostDevices, IronicSettings, RedfishSettings, Settings
+from hanode.adapters.fencing.stores import StoresConfig, StoreSettings, read_stores, require_own_addresses
 from hanode.adapters.fencing.yaml_file import Section, read_mapping
 from hanode.core.policy import FenceLevel, FencePlan
 from hanode.errors import ConfigError, Refused
@@ -41,6 +42,7 @@ class FencingConfig:
     patterns: Mapping[str, Template] = field(default_factory=dict)  # in the order in which they are tried
     files: Mapping[str, Path] = field(default_factory=dict)  # host or pattern -> where it is described
     warnings: tuple[str, ...] = ()  # allowed, but the operator should hear of it at each start
+    stores: StoresConfig = field(default_factory=StoresConfig)
 
     def of(self, host: str) -> HostDevices:
         """The devices of a host; Refused when it has none, ConfigError when its template does not fit it."""
@@ -86,8 +88,14 @@ def load(path: Path, directory: Path | None = None) -> FencingConfig:
     hosts: dict[str, HostDevices] = {}
     patterns: dict[str, Template] = {}
     files: dict[str, Path] = {}
+    stores: dict[str, StoreSettings] = {}
     for file in (path, *parts):
-        for name, found in _read_file(file):
+        top = _top(file)
+        for store in read_stores(top):
+            if store.domain in stores:
+                raise ConfigError(f"{store.where}: is already described as {stores[store.domain].where}; remove one of the two")
+            stores[store.domain] = store
+        for name, found in _read_file(top):
             if name in files:
                 raise ConfigError(f"{file}: hosts.{name}: is already described in {files[name]}; remove one of the two")
             files[name] = file
@@ -96,13 +104,19 @@ def load(path: Path, directory: Path | None = None) -> FencingConfig:
             else:
                 hosts[name] = found
     _require_own_devices(hosts, files)
+    require_own_addresses(stores)
     ignored = (f"{stray}: is not read; rename it to end in .yaml" for stray in strays)
     samples = {pattern: template.sample for pattern, template in patterns.items()}
-    return FencingConfig(hosts, patterns, files, (*ignored, *_warnings({**hosts, **samples}, files)))
+    warnings = (*ignored, *_warnings({**hosts, **samples}, files))
+    return FencingConfig(hosts, patterns, files, warnings, StoresConfig(stores))
 
 
-def _read_file(file: Path) -> Iterator[tuple[str, HostDevices | Template]]:
-    top = Section(file, "", read_mapping(file), known={"hosts", "templates"})
+def _top(file: Path) -> Section:
+    return Section(file, "", read_mapping(file), known={"hosts", "templates", "storage"})
+
+
+def _read_file(top: Section) -> Iterator[tuple[str, HostDevices | Template]]:
+    file = top.file
     for name, content in top.mapping("hosts").items():
         if not isinstance(name, str):
             raise top.wrong(f"hosts.{name}", "a host name must be text; put it in quotes")

@@ -13,6 +13,7 @@ from hanode.adapters.fencing.agent import Agent
 from hanode.adapters.fencing.attempt import POLL_S, Attempt, LoginRefused
 from hanode.adapters.fencing.command import Command
 from hanode.adapters.fencing.config import FencingConfig, plan_of
+from hanode.adapters.fencing.cuts import Stores
 from hanode.adapters.fencing.identity import expecting, is_configured
 from hanode.adapters.fencing.ipmi import Ipmi
 from hanode.adapters.fencing.ironic import Door, Ironic
@@ -30,7 +31,7 @@ from hanode.adapters.fencing.settings import (
 )
 from hanode.core.facts import DeviceCheck, Power
 from hanode.core.levels import said_by_all
-from hanode.core.policy import FencePlan
+from hanode.core.policy import FencePlan, StorePlan
 from hanode.errors import ConfigError, HanodeError, Refused, Unreachable, in_part
 
 T = TypeVar("T")
@@ -98,6 +99,7 @@ class Devices:
 
     def __init__(self, config: FencingConfig, ironic: Callable[[], Door] | None = None) -> None:
         self._config = config
+        self.stores = Stores(config.stores)
         self._ironic = ironic or _no_ironic
         self._turns: dict[str, Turn] = {}
         self._logins = Logins()
@@ -109,12 +111,16 @@ class Devices:
 
     def reload(self, config: FencingConfig) -> None:
         self._config, self._logins = config, Logins()
+        self.stores.reload(config.stores)
 
     def hosts(self) -> frozenset[str]:
         return frozenset(name for name, devices in self._config.hosts.items() if devices.levels)
 
     def plans(self) -> Mapping[str, FencePlan]:
         return self._config.plans()
+
+    def store_plans(self) -> Mapping[str, StorePlan]:
+        return self._config.stores.plans()
 
     def plan(self, host: str) -> FencePlan:
         return plan_of(self._of(host))

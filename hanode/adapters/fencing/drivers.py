@@ -187,17 +187,18 @@ def _read_command(host: str, section: Section) -> Settings:
     argv = [line.plain(number) for number in words]
     if not any("{action}" in word for word in argv[1:]):
         raise section.wrong("command", "must hold {action} somewhere after the program: in its place stands off, on or status")
-    _require_program(section, Path(argv[0]))
+    require_program(section, Path(argv[0]))
     return CommandSettings(host, tuple(argv), _secret(section) if _given(section) else None, **_common(section, PROGRAM_TIMEOUT_S))
 
 
-def _require_program(section: Section, program: Path) -> None:
+def require_program(section: Section, program: Path, key: str = "command") -> None:
+    """One that is there, and that nobody else can change."""
     if not program.is_absolute():
-        raise section.wrong("command", f"{program} must be the full path of the program")
+        raise section.wrong(key, f"{program} must be the full path of the program")
     if not program.is_file() or not os.access(program, os.X_OK):
-        raise section.wrong("command", f"{program} is no program that can be started: correct the path, or chmod +x {program}")
+        raise section.wrong(key, f"{program} is no program that can be started: correct the path, or chmod +x {program}")
     if program.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise section.wrong("command", f"{program} can be changed by others, who could then say that a host is off: chmod go-w {program}")
+        raise section.wrong(key, f"{program} can be changed by others, who could then say that a host is off: chmod go-w {program}")
 
 
 DRIVERS: Mapping[str, tuple[Collection[str], Callable[[str, Section], Settings]]] = {

@@ -29,6 +29,7 @@ Rooms (each a module of this package)
     world.migrations Migrations: .rows (every MigrationRow, oldest first), .add(...), .set_status(...)
     world.placement Placement: allocations by instance and host, read without faults
     world.storage   Storage: become(domain, Condition.HANGS | FAILS | WORKS)
+    world.cuts      Cuts: cut(domain, host, for_s), restore, read -> Access, behave(domain, Manner.X, seconds=...), forget
     world.moves     Moves: create, live_migrate, migrate (cold, or resize), confirm, revert: requests like those of world.nova
     world.control   ControlPlane: fail(Part.RABBIT) / restore(Part.RABBIT) for RABBIT, CONDUCTOR, SCHEDULER, CELL, API, PLACEMENT;
                     inject(ApiFault(call, answer, effect, times, delay_s)); .delay_s after each request: how long the answer takes
@@ -38,6 +39,7 @@ Errors of the API: `ApiError` is an HTTP answer; `Hang` was delivered and is nev
 
 from hanode.sim.world.bmc import Bmc, BmcMode
 from hanode.sim.world.control import Answer, ApiError, ApiFault, ControlPlane, Down, Effect, Hang, Part
+from hanode.sim.world.cuts import Manner
 from hanode.sim.world.disks import Disk, Disks, Writer
 from hanode.sim.world.hosts import VOLUMES, ComputeHost, Domain, Guest, Hosts, Kernel, Process
 from hanode.sim.world.migrations import MigrationRow, Migrations
@@ -52,7 +54,7 @@ __all__ = [
     "World", "Timings", "Event", "Timeline", "stamp",
     "ComputeHost", "Hosts", "Domain", "Guest", "Inventory", "Kernel", "Process",
     "Bmc", "BmcMode",
-    "Disk", "Disks", "Writer", "Condition", "VOLUMES",
+    "Disk", "Disks", "Writer", "Condition", "Manner", "VOLUMES",
     "Server", "ServerAction", "ServerGroup", "ActionEvent", "Servers",
     "Nova", "MigrationRow", "Migrations", "Placement",
     "ControlPlane", "Part", "ApiFault", "Answer", "Effect", "ApiError", "Hang", "Down",

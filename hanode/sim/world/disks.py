@@ -78,10 +78,11 @@ class Disks:
     def open_writer(self, domain: str, instance_id: str, writer: Writer) -> None:
         self._by_id[f"{domain}/{instance_id}"].writers.append(writer)
 
-    def close_writers(self, instance_id: str, host: str, now_s: float) -> None:
+    def close_writers(self, instance_id: str, host: str, now_s: float, domain: str = "") -> None:
+        """On every disk, or on those in one domain."""
         for disk in self.of_instance(instance_id):
             for writer in disk.writers:
-                if writer.host == host and writer.to_s is None:
+                if writer.host == host and writer.to_s is None and domain in ("", disk.domain):
                     writer.to_s = now_s
 
     def other_writers(self, instance_id: str, host: str) -> tuple[str, ...]:

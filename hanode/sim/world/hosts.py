@@ -355,7 +355,8 @@ class Hosts:
         elsewhere = self.world.disks.other_writers(server.instance_id, name)
         for domain in self.domains_of(name, server):
             self._find_disk(domain, name, server)
-            self.world.disks.open_writer(domain, server.instance_id, Writer(name, self.world.boots, now_s))
+            if not self.world.cuts.covers(domain, name):
+                self.world.disks.open_writer(domain, server.instance_id, Writer(name, self.world.boots, now_s))
         self._note(name, "guest-start", f"{server.name} runs on {name}", instance=server.instance_id)
         if elsewhere:
             self._note(name, "disk-conflict", f"{server.name} runs on {name} and on {', '.join(elsewhere)}",
@@ -390,8 +391,9 @@ class Hosts:
         self[name].guests.pop(instance_id, None)
 
     def running(self, instance_id: str) -> tuple[str, ...]:
-        """The hosts on which it really runs."""
-        return tuple([h.name for h in self._all if instance_id in h.guests and h.guests[instance_id].running])
+        """The hosts on which it really runs, on disks that it can write."""
+        found = [h.name for h in self._all if instance_id in h.guests and h.guests[instance_id].running]
+        return tuple([name for name in found if not self.world.cuts.is_husk(name, self.world.servers.by_id[instance_id])])
 
     def _note(self, name: str, kind: str, text: str, **facts: str) -> None:
         self.world.record(kind, name, text, **facts)

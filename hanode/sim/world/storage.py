@@ -44,6 +44,9 @@ class Storage:
         return self.failure(host, server)
 
     def failure(self, host: str, server: Server) -> str:
+        cut = [d for d in self._world.hosts.domains_of(host, server) if self._world.cuts.covers(d, host)]
+        if cut:
+            return f"blocklisted in {cut[0]}"
         sick = [d for d in self._world.hosts.domains_of(host, server) if self._sick.get(d) is Condition.FAILS]
         return f"Input/output error in {sick[0]}" if sick else ""
 

@@ -12,6 +12,7 @@ from hanode.core.signals import KDUMP
 from hanode.sim.world.bmc import Bmc, Outlet
 from hanode.sim.world.compute import Compute
 from hanode.sim.world.control import ControlPlane
+from hanode.sim.world.cuts import Cuts
 from hanode.sim.world.disks import Birth, Disks
 from hanode.sim.world.evacuation import Evacuation
 from hanode.sim.world.homecoming import Homecoming
@@ -79,6 +80,7 @@ class World:
         self.servers = Servers()
         self.disks = Disks()
         self.storage = Storage(self)
+        self.cuts = Cuts(self)
         self.hosts = Hosts(self)
         self.bmcs: dict[str, Bmc] = {}
         self.dumb: set[str] = set()  # instances whose service does not answer, however long they run
