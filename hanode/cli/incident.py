@@ -185,6 +185,7 @@ class IncidentApprove(IncidentAbandon):
 class IncidentRetry(Word):
     """Try FAILED instances of an incident again: one, or all of them.
 
+    An instance that waits because it ran on several hosts that failed is let go only if it is named.
     A STUCK one is not tried again, because it may still run on its target: look at it with `openstack server show`.
     """
 
@@ -206,8 +207,9 @@ class IncidentRetry(Word):
 
 def _line(instance: InstanceRecovery) -> str:
     where = f" -> {instance.target}" if instance.target else ""
+    doubted = f"; ran on {', '.join(instance.failed_hosts)}, which failed: goes last and alone" if instance.is_doubted else ""
     return (f"{instance.name} ({instance.instance_id}): {instance.state}{where}, "
-            f"{instance.reason or INSTANCE_SENTENCES[instance.state]}")
+            f"{instance.reason or INSTANCE_SENTENCES[instance.state]}{doubted}")
 
 
 def _row(record: HostRecovery, state: str, reason: str) -> tuple[Any, ...]:

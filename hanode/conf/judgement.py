@@ -263,6 +263,16 @@ PRIORITY = (
         seconds("ready_wait_s", 120.0, 0.0, 86400.0,
                 "An active instance that is not ready is waited for so long at most (and never longer than after_wait_s and tier_wait_s "
                 "say); then the others go on without it. Longer: one that is broken keeps them down longer."),
+        seconds("repeat_window_s", 86400.0, 0.0, 30 * 86400.0,
+                "An instance that ran on two hosts that failed within so long may be what kills them: it is restarted last and alone, "
+                "for which it waits for after_wait_s at most. "
+                "Hosts of one rack ([brake] failure_domain_keys) that fail at once count for nobody who was on one of them. 0: nobody is "
+                "doubted. Longer: more are, and come back later."),
+        cfg.IntOpt("repeat_limit", default=3, min=0, max=100, mutable=True,
+                   help="If it ran on so many (at least 2), it waits for `hanode incident retry HOST INSTANCE`. 0: it always goes. Higher: "
+                   "a guest that kills its hosts kills as many, and with each of them all others there."),
+        seconds("repeat_alone_s", 60.0, 0.0, 3600.0,
+                "So long after such an instance has arrived nothing else is sent to its new host."),
         seconds("ready_timeout_s", 5.0, 0.5, 60.0, "A connection or a program has so long to answer; a program is killed with its "
                 "children then.", mutable=False),
     ],

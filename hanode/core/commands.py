@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hanode.core import drill, maintenance, spares
+from hanode.core import drill, maintenance, repeats, spares
 from hanode.core.brake import PROVEN
 from hanode.core.contradiction import has_settled
 from hanode.core.decisions import ABANDONED, HoldKind, Level
@@ -14,7 +14,7 @@ from hanode.core.facts import Power
 from hanode.core.fence import confirm
 from hanode.core.flapping import forgive
 from hanode.core.judge import Evidence
-from hanode.core.lifecycle import HostState, InstanceState, step_instance
+from hanode.core.lifecycle import TO_DO, HostState, InstanceState, step_instance
 from hanode.core.model import Command
 from hanode.core.pause import pause, resume
 from hanode.core.policy import MARKER
@@ -180,6 +180,11 @@ def _retry(draft: Draft, command: Command, record: HostRecovery | None, e: Evide
         for key, i in record.instances.items()
         if i.state is InstanceState.FAILED and command.instance_id in {"", key}
     }
+    named = record.instances.get(command.instance_id)
+    if named is not None and named.state in TO_DO and repeats.why_kept_back(named, command.host, draft.policy):
+        text = f"{command.who} lets it go although it may be what kills hosts: {command.why}"
+        draft.save(replace(record, instances={**record.instances, named.instance_id: replace(named, reason=text, vouched=True)}))
+        return True, f"{named.name} goes, after all others and alone; should its next host fail as well, it waits for your word again"
     if not again:
         return False, "no failed instance of it can be tried again (a STUCK one may still run on its target)"
     draft.save(replace(record, instances={**record.instances, **again}))

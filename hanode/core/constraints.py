@@ -16,6 +16,7 @@ from hanode.core.policy import StorageDomain
 from hanode.core.room import Ask, Room
 from hanode.core.storage import Lost, survival
 
+ALONE = "alone"
 TENANT_KEY = "filter_tenant_id"
 
 COMPARED: Mapping[str, Callable[[str, str], bool]] = {
@@ -182,6 +183,15 @@ def _has_room(ask: Ask, host: Host, room: Room) -> str | None:
     return None
 
 
+def _alone(ask: Ask, host: Host, room: Room) -> str | None:
+    """Who may be what kills hosts goes by itself, so that should it do so again, it is seen, and takes nobody with it."""
+    if not room.limits.doubted_alone or ask.instance.instance_id in room.hurried:
+        return None
+    if ask.record.is_doubted and host.name in room.coming:
+        return "others are on their way to it"
+    return "is left to an instance that goes alone" if host.name in room.kept else None
+
+
 STANDING: Mapping[str, Constraint] = {
     "hypervisor": Constraint(_same_kind, "only a host of the same hypervisor type can take it"),
     "storage": Constraint(_disk_survives, "declare the storage domain of its host, or add a host to that domain"),
@@ -202,8 +212,9 @@ MOVING: Mapping[str, Constraint] = {
     "attempts": Constraint(_not_avoided, "find out why the attempt failed there"),
     "group": Constraint(_group_allows, "repair its host, or let its owner rebuild it with a soft policy"),
     "room": Constraint(_has_room, "add or enable a host, or make room"),
+    ALONE: Constraint(_alone, "wait until those that are on their way have arrived"),
 }
-"""What depends on the one instance, or on what has been placed before it."""
+"""What depends on the one instance, or on what has been placed before it; last of all what only says "later"."""
 
 CONSTRAINTS: Mapping[str, Constraint] = {**STANDING, **MOVING}
 

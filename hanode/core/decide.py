@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hanode.core import accounts, flapping, pause, spares
+from hanode.core import accounts, flapping, pause, repeats, spares
 from hanode.core.agent import start_again
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
@@ -56,6 +56,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     obey_for_all(draft)
     pause.run_on(draft)
     flapping.run_on(draft)
+    repeats.run_on(draft)
     draft.holds = brake(survey(draft, evidence, now.s - timers.office_since_s))
     _hold_the_silent(draft)
     obey(draft, evidence)

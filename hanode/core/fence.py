@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from hanode.core import accounts, flapping, levels
+from hanode.core import accounts, flapping, levels, repeats
 from hanode.core.contradiction import has_settled, settling, signs_of_life
 from hanode.core.crash import is_dumping
 from hanode.core.decisions import OBSERVED, Level, Verdict
@@ -126,6 +126,7 @@ def fenced(draft: Draft, record: HostRecovery, proof: Proof) -> HostRecovery:
     draft.note(Level.WARNING, "fenced", record.host, f"is proven dead: {proof.text}", record.incident)
     draft.restart_wait(f"proof/{record.incident}")
     flapping.count(draft, record.host)
+    repeats.count(draft, record)
     reason = f"proven dead: {proof.text}"
     return draft.save(replace(record, state=HostState.FENCED, reason=reason, proof=proof, fenced_at=draft.now.at))
 

@@ -23,6 +23,7 @@ class Line:
     depth: Mapping[str, int]  # instance id -> so many start one after the other once it is there
     tier: int  # the highest priority of which somebody is still coming
     cycles: tuple[str, ...]  # where a circle was broken, in words
+    others_come: bool = False  # somebody is coming who does not go last
 
     def awaited(self, entry: InstanceRecovery) -> tuple[InstanceRecovery, ...]:
         """Whom it starts after and who is still coming."""
@@ -35,8 +36,8 @@ class Line:
 
 
 def is_awaited(entry: InstanceRecovery) -> bool:
-    """It is on its way, or active and has not shown yet that it serves."""
-    return entry.state in COMING or is_silent(entry)
+    """It is on its way, or active and has not shown yet that it serves. Nobody waits for one that goes last itself."""
+    return (entry.state in COMING and not entry.is_doubted) or is_silent(entry)
 
 
 def rank(entry: InstanceRecovery) -> int:
@@ -48,19 +49,22 @@ def line_of(entries: Iterable[InstanceRecovery]) -> Line:
     wanted = {key: _needed_by(entry, known) for key, entry in known.items() if entry.after}
     needs, cycles = _without_circles(wanted, known)
     tier = min((rank(entry) for entry in known.values() if is_awaited(entry)), default=len(ORDER))
-    return Line(known, needs, _depths(known, needs), tier, cycles)
+    others_come = any(entry.state in COMING and not entry.is_doubted for entry in known.values())
+    return Line(known, needs, _depths(known, needs), tier, cycles, others_come)
 
 
 def restart_order(instances: Iterable[InstanceRecovery], depth: Mapping[str, int] | None = None) -> tuple[InstanceRecovery, ...]:
     """By priority; among equals whoever most others wait for, those that ran, the least tried, the largest; then by name.
 
-    The large ones first, because the small ones still find room beside them. The same for every leader.
+    Those that may be what kills hosts come after all others. The large ones first, because the small ones still find room beside
+    them. The same for every leader.
     """
     depths = depth or {}
     return tuple(
         sorted(
             instances,
             key=lambda i: (
+                i.is_doubted,
                 rank(i),
                 -depths.get(i.instance_id, 0),
                 i.before.power_state != "running",

@@ -95,7 +95,7 @@ def room_for(pace: Pace, policy: Policy, free: dict[str, dict[str, int]], domain
     due = 1 if now_s - pace.retried_s >= policy.retry_s else 0
     return Room(
         free,
-        Limits(size_of(pace.windows, ALL, policy), per_target, per_domain, groups_one_by_one=True),
+        Limits(size_of(pace.windows, ALL, policy), per_target, per_domain, groups_one_by_one=True, doubted_alone=True),
         in_flight=Counter({host: per_target - size for host, size in targets.items()}),
         in_domain=Counter({domain: per_domain - size for domain, size in stores.items()}),
         retries=max(int(pace.credit), due),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 from typing import cast
 
-from hanode.core.constraints import CONSTRAINTS, STANDING, TENANT_KEY, against, call_to, why_lost
+from hanode.core.constraints import ALONE, CONSTRAINTS, STANDING, TENANT_KEY, against, call_to, why_lost
 from hanode.core.facts import Host
 from hanode.core.model import Call
 from hanode.core.policy import StorageDomain
@@ -96,7 +96,7 @@ def _distaste(ask: Ask, host: Host, room: Room) -> int:
 
 def is_plain(ask: Ask, room: Room) -> bool:
     """Is it like every other of its kind, so that one shelf serves all of them?"""
-    return not (ask.record.avoid or ask.instance.instance_id in room.ground.group_of)
+    return not (ask.record.avoid or ask.record.is_doubted or ask.instance.instance_id in room.ground.group_of)
 
 
 def _shelf(ask: Ask, targets: Sequence[Host], room: Room) -> _Shelf:
@@ -172,6 +172,8 @@ def _refusal(ask: Ask, targets: Sequence[Host], room: Room) -> Refused:
         if found is not None:
             reasons[": ".join(found)] += 1
             rules[found[0]] += 1
+            if found[0] == ALONE:  # the last rule of all: nothing else speaks against it
+                return Refused(f"in line: {host.name} would take it, and {found[1]}", busy=True, target=host.name)
     ranked = sorted(reasons.items(), key=lambda r: (-r[1], r[0]))[:MOST_REASONS]
     rule = min(rules, key=lambda name: (-rules[name], name))
     remedy = CONSTRAINTS[rule].remedy

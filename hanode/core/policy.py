@@ -105,6 +105,9 @@ class Policy:
     ready_keys: tuple[str, ...] = ("hanode:ready",)  # tcp:PORT in flavor extra specs, image properties and metadata
     ready_networks: tuple[str, ...] = ()  # prefixes of the instances' addresses that the controllers reach; none: no port is asked
     ready_wait_s: float = 120.0  # those that wait for an instance wait so long for its answer once it is active
+    repeat_window_s: float = 86400.0  # an instance that ran on two hosts that failed within so long goes last and alone; 0: nobody does
+    repeat_limit: int = 3  # on so many, only an operator lets it go; 0: it always goes
+    repeat_alone_s: float = 60.0  # so long after it has arrived nothing else is sent to its new host
 
     # storage
     storage_key: str = "hanode:storage"
@@ -262,6 +265,7 @@ def problems(policy: Policy) -> tuple[str, ...]:
             "every recovery_by_aggregate must be evacuate, restart or none",
         ),
         (p.cold_migration in {"none", "stopped", "all"}, "cold_migration must be none, stopped or all"),
+        (p.repeat_limit != 1, "repeat_limit must be 0 or at least 2: each failure has a first one"),
         (p.release in {"operator", "auto"}, "release must be operator or auto"),
         (all(d.kind in {"rbd", "file"} for d in p.domains.values()), "a storage domain's kind must be rbd or file"),
     )

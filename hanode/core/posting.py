@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from hanode.core import locks, spares
+from hanode.core import locks, repeats, spares
 from hanode.core.decisions import Level
 from hanode.core.devices import add_devices, without
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
@@ -43,6 +43,7 @@ def post_all(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     """Everybody who waits to be restarted, the most important first, wherever their hosts were."""
     if any(record.state in EARLY for record in draft.records.values()):
         look_ahead(draft)
+    repeats.look_back(draft)
     room = room_now(draft)
     if room is None:
         return
@@ -172,7 +173,12 @@ def _next(
         return entry
     if entry.instance_id in room.ground.pending:
         return replace(entry, reason="what it needs of a host is being read")
-    why = _must_wait(seen, entry, line)
+    kept_back = repeats.why_kept_back(entry, seen.record.host, seen.draft.policy)
+    if kept_back:
+        return become(seen, entry, InstanceState.WAITING, kept_back)
+    if entry.is_doubted and seen.draft.waited(f"last/{seen.record.incident}/{entry.instance_id}", seen.draft.policy.after_wait_s):
+        room.hurried.add(entry.instance_id)
+    why = _must_wait(seen, entry, line, entry.instance_id in room.hurried)
     if not why and is_ready(seen, entry):
         if is_retry(entry) and room.retries < 1:
             return replace(entry, reason="in line: too many have failed; second tries wait until others end well")
@@ -185,7 +191,7 @@ def _next(
     return replace(entry, reason=why) if why else entry
 
 
-def _must_wait(seen: View, entry: InstanceRecovery, line: Line) -> str:
+def _must_wait(seen: View, entry: InstanceRecovery, line: Line, hurried: bool) -> str:
     """For whom it waits; "" when it is its turn."""
     draft, policy = seen.draft, seen.draft.policy
     if entry.attempt:
@@ -196,6 +202,8 @@ def _must_wait(seen: View, entry: InstanceRecovery, line: Line) -> str:
         return f"starts after {first.name}" + (f", which is active and {missing(first)}" if is_silent(first) else "")
     if line.is_early(entry) and policy.tier_wait_s and not draft.waited(f"tier/{line.tier}/{seen.record.incident}", policy.tier_wait_s):
         return "those of a higher priority come first"
+    if entry.is_doubted and line.others_come and not hurried:
+        return f"{repeats.in_words(entry.failed_hosts, policy)}; so it goes last, and alone"
     return ""
 
 
@@ -326,6 +334,8 @@ def room_now(draft: Draft) -> Room | None:
     for record in draft.records.values():
         for entry in record.instances.values():
             _charge(draft, room, record, entry, reading.started_s)
+            if repeats.goes_alone(draft, record, entry):
+                room.kept.add(entry.target)
     return room
 
 
@@ -338,7 +348,7 @@ def _charge(draft: Draft, room: Room, record: HostRecovery, entry: InstanceRecov
         mine = [
             m
             for m in cast("tuple[Migration, ...]", shown.value)
-            if m.instance_id == entry.instance_id and m.migration_id not in entry.baseline
+            if m.instance_id == entry.instance_id and m.source == record.host and m.migration_id not in entry.baseline
         ]
         if mine and all(m.status == "done" for m in mine):
             # It runs there: its place in the line is free, even before it is seen on its host.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
-from hanode.core import accounts
+from hanode.core import accounts, repeats
 from hanode.core.facts import Host
 from hanode.core.judge import exemption
 from hanode.core.lifecycle import InstanceState
 from hanode.core.place import Refused
 from hanode.core.policy import Policy
 from hanode.core.records import Records
+from hanode.core.room import Ask
 from hanode.core.stock import Outcome, Stock, asks_of, fail, is_protected, silent
 
 
@@ -40,7 +41,7 @@ class Line:
 
 
 def preview(stock: Stock, dead: frozenset[str], records: Records, policy: Policy, lasted: Lasted) -> tuple[Line, ...]:
-    outcome = fail(stock, dead, {host: asks_of(stock, host, policy) for host in sorted(dead)})
+    outcome = fail(stock, dead, {host: _asks(stock, host, records, policy) for host in sorted(dead)})
     gated = {host: _why_not(stock.hosts[host], records, policy) for host in sorted(dead)}
     return (
         *_gates(stock, dead, gated, policy),
@@ -50,6 +51,13 @@ def preview(stock: Stock, dead: frozenset[str], records: Records, policy: Policy
         *(line for host in sorted(dead) for line in _skipped(stock, host, policy)),
         *_duration(outcome, gated, policy, lasted),
     )
+
+
+def _asks(stock: Stock, host: str, records: Records, policy: Policy) -> tuple[Ask, ...]:
+    """As they would be asked for: of some it is known that they ran on other hosts that failed lately."""
+    asks = asks_of(stock, host, policy)
+    told = repeats.if_it_failed(records.roster, host, [ask.instance.instance_id for ask in asks], policy)
+    return tuple(replace(ask, record=replace(ask.record, failed_hosts=told.get(ask.instance.instance_id, ()))) for ask in asks)
 
 
 def _why_not(host: Host, records: Records, policy: Policy) -> str:
@@ -101,11 +109,16 @@ def _instances(outcome: Outcome, gated: Mapping[str, str], policy: Policy, laste
             yield Line("left", ask.instance.name, f"stays on {ask.source.name}: {gated[ask.source.name]}")
             continue
         place = outcome.places[ask.instance.instance_id]
-        if isinstance(place, Refused):
+        kept_back = repeats.why_kept_back(ask.record, ask.source.name, policy)
+        if kept_back:
+            yield Line("left", ask.instance.name, f"on {ask.source.name} would wait: {kept_back}")
+        elif isinstance(place, Refused):
             help_ = f"; {place.remedy}" if place.remedy else ""
             yield Line("left", ask.instance.name, f"on {ask.source.name} would wait: {place.reason}{help_}")
         else:
-            yield Line("restart", ask.instance.name, f"from {ask.source.name} to {place.target}", ends_s.get(ask.instance.instance_id))
+            last = f", last and alone: it {repeats.in_words(ask.record.failed_hosts, policy)}" if ask.record.is_doubted else ""
+            said = f"from {ask.source.name} to {place.target}{last}"
+            yield Line("restart", ask.instance.name, said, ends_s.get(ask.instance.instance_id))
 
 
 def _skipped(stock: Stock, host: str, policy: Policy) -> Iterator[Line]:

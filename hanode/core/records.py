@@ -46,8 +46,15 @@ class InstanceRecovery:
     pinned: bool = False  # a post may still arrive: only the same target may be asked for again
     ours: bool = False  # some attempt of ours may have been posted
     unlocked: bool = False  # the tracked unlock step is done (or was never needed)
+    failed_hosts: tuple[str, ...] = ()  # on which it ran when they failed lately, this one too; fewer than two are not told
+    vouched: bool = False  # an operator lets it go all the same
     requested_at: str = ""
     ended_at: str = ""
+
+    @property
+    def is_doubted(self) -> bool:
+        """It ran on more than one host that failed lately: it may be what kills them."""
+        return len(self.failed_hosts) > 1
 
 
 class ProofKind(StrEnum):
@@ -187,6 +194,16 @@ class Flap:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A host was proven dead: who ran on it, for as long as that may tell something of them."""
+
+    host: str
+    shared: tuple[str, ...]  # with other hosts, in words: ("rack r1",)
+    instances: frozenset[str]
+    left_s: float  # until that is forgotten, as it was last written
+
+
+@dataclass(frozen=True)
 class Spare:
     """A host kept in reserve that is in use: for whom, and how it is put back."""
 
@@ -213,6 +230,7 @@ class Roster:
     maintenance: Mapping[str, Maintenance] = field(default_factory=dict)  # by host
     drills: Mapping[str, Drill] = field(default_factory=dict)  # by host; never more than one is under way
     flaps: Mapping[str, Flap] = field(default_factory=dict)  # hosts that were fenced within flap_window_s
+    failures: Mapping[str, Failure] = field(default_factory=dict)  # by incident, for repeat_window_s
     spares: Mapping[str, Spare] = field(default_factory=dict)  # hosts in reserve that are in use, by host
     members: Mapping[str, str] = field(default_factory=dict)  # host -> storage domain of which it has been for join_s; none: not looked yet
 

@@ -21,6 +21,7 @@ class Limits:
     per_target: float = float("inf")
     per_domain: float = float("inf")
     groups_one_by_one: bool = False  # no two members of a hard server group on their way together
+    doubted_alone: bool = False  # beside an instance that may be what kills hosts nothing else is on its way
 
 
 NO_LIMITS = Limits()
@@ -97,6 +98,9 @@ class Room:
     in_flight: Counter[str] = field(default_factory=Counter)  # evacuations under way, by target
     in_domain: Counter[str] = field(default_factory=Counter)
     in_rack: Counter[str] = field(default_factory=Counter)
+    coming: set[str] = field(default_factory=set)  # hosts to which something is under way
+    kept: set[str] = field(default_factory=set)  # hosts to which one goes that goes alone
+    hurried: set[str] = field(default_factory=set)  # instances that were to go alone, and have waited for that for long enough
     total: int = 0
     retries: float = float("inf")  # so many more of those that have failed before
     joined: dict[str, dict[str, str]] = field(default_factory=dict)  # group id -> instance id -> host promised in this fold
@@ -111,6 +115,7 @@ class Room:
         """One more evacuation is under way to this host."""
         self.charge(host, resources)
         self.in_flight[host] += 1
+        self.coming.add(host)
         self.in_domain[domain] += 1
         self.in_rack[self.ground.racks.get(host, "")] += 1
         self.total += 1
@@ -119,6 +124,8 @@ class Room:
         """This instance is promised to this host: its room, its place in the line and its seat in its group."""
         self.start(host, ask.domain.name if ask.domain else "", ask.record.resources)
         self.seat(ask, host)
+        if ask.record.is_doubted:
+            self.kept.add(host)
 
     def seat(self, ask: Ask, host: str) -> None:
         group = self.ground.group_of.get(ask.instance.instance_id)

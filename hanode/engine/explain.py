@@ -47,6 +47,8 @@ DECIDED_BY: Sequence[tuple[str, str]] = (
     (r"kept in reserve", "[spares] key, [spares] reason"),
     (r"new in storage domain", "[storage] join_s"),
     (r"storage domain", "[storage] domains, [storage] key"),
+    (r"may be what kills them", "[priority] repeat_window_s, [priority] repeat_limit"),
+    (r"goes alone", "[priority] repeat_alone_s"),
     (r"second tries wait", "[evacuation] retry_s"),
     (r"every fitting host is taking", "[evacuation] max_per_target"),
     (r"as many evacuations are under way", "[evacuation] max_at_once, [evacuation] max_per_domain"),
@@ -169,6 +171,9 @@ def _fate(entry: InstanceRecovery, record: HostRecovery) -> Iterator[Line]:
     locked = ", locked by its owner" if was.locked else ""
     yield Line(record.opened_at, entry.name, f"was {was.vm_state} and {was.power_state}{locked} on {record.host} when that fell silent",
                record.incident)
+    if entry.is_doubted:
+        yield Line(record.opened_at, entry.name, f"ran on {', '.join(entry.failed_hosts)}, which failed one soon after the other: it may be"
+                   " what kills them", record.incident)
     if entry.attempt:
         avoided = f"; not again on {', '.join(entry.avoid)}" if entry.avoid else ""
         yield Line(entry.requested_at, entry.name, f"evacuation {entry.attempt} was asked for, to {entry.target or 'no host yet'}{avoided}",

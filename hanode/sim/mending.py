@@ -74,6 +74,8 @@ def tend(simulation: Simulation) -> None:
         record = records.hosts.get(host.name)
         for verb in _commands(host, record, records.roster):
             simulation.command(verb, host.name, "as hanode asks")
+        for instance_id in _kept_back(record):
+            simulation.command("retry", host.name, "as hanode asks", instance_id=instance_id)
         _attend(world, host, record)
     for server in _to_be_rebooted(simulation):
         world.hosts.start_guest(server.host, server)
@@ -107,6 +109,12 @@ def _commands(host: ComputeHost, record: HostRecovery | None, roster: Roster) ->
         yield "retry"
     if record.state in TOLD and not record.release_asked:
         yield "release"
+
+
+def _kept_back(record: HostRecovery | None) -> Iterator[str]:
+    """Instances of which hanode says that only an operator's word lets them go."""
+    entries = record.instances.items() if record is not None and record.state is HostState.EVACUATING else ()
+    yield from (key for key, entry in sorted(entries) if entry.state is InstanceState.WAITING and "lets it go" in entry.reason)
 
 
 def _attend(world: World, host: ComputeHost, record: HostRecovery | None) -> None:

@@ -121,10 +121,14 @@ def _scopes(row: Mapping[str, str], world: World) -> tuple[str, str, str]:
 # --------------------------------------------------------------------------- in which order
 
 
-def in_order(world: World, names: Sequence[str], runs_first: bool = False) -> Iterator[Violation]:
-    """Each was asked for before the next; `runs_first`: and ran again by then. For stories: who comes first is their point."""
+def in_order(world: World, names: Sequence[str], runs_first: bool = False, last_time: bool = False) -> Iterator[Violation]:
+    """Each was asked for before the next; `runs_first`: and ran again by then. For stories: who comes first is their point.
+
+    `last_time`: of all failures that each went through, the last one is meant.
+    """
     ids = [world.servers.named(name).instance_id for name in names]
-    asked = _first(event for event, _ in posts(world.log))
+    found = [event for event, _ in posts(world.log)]
+    asked = {event.subject: event for event in found} if last_time else _first(found)
     for one, other in pairwise(ids):
         if one not in asked or other not in asked:
             continue  # of who is not asked for at all, others judge
@@ -142,6 +146,21 @@ def _first(events: Iterable[Event]) -> Mapping[str, Event]:
     for event in events:
         found.setdefault(event.subject, event)
     return found
+
+
+def by_itself(world: World, name: str) -> Iterator[Violation]:
+    """The last time it was asked for, nothing else was on its way to its target, and nothing was sent there before it ran. For stories."""
+    instance_id = world.servers.named(name).instance_id
+    mine = [event for event, _ in posts(world.log) if event.subject == instance_id][-1:]
+    for event, ledger in posts(world.log):
+        if event in mine:
+            target = event.facts["target"]
+            beside = [row for row in ledger.rows.values() if row["target"] == target and row["status"] in OPEN]
+            starts = (e for e in world.log if e.kind == "guest-start" and e.facts["instance"] == instance_id and e.time_s > event.time_s)
+            runs_s = next((start.time_s for start in starts), world.now_s)
+            after = [e for e, _ in posts(world.log) if e.facts["target"] == target and event.time_s <= e.time_s < runs_s and e is not event]
+            if beside or after:
+                yield _broken(event, f"{len(beside) + len(after)} others are sent to {target} with it, and it goes alone")
 
 
 # --------------------------------------------------------------------------- given back

@@ -18,7 +18,7 @@ from hanode.core.records import Records
 from hanode.errors import ConfigError
 from hanode.sim.evidence import Violation
 from hanode.sim.invariants import Was, accounted, all_recovered, judge, remember
-from hanode.sim.promises import in_order
+from hanode.sim.promises import by_itself, in_order
 from hanode.sim.run import Simulation
 from hanode.sim.scenario_setup import SETUP
 from hanode.sim.scenario_stage import Stage, Word, one_of
@@ -169,8 +169,10 @@ def _violations(stage: Stage, before: Mapping[str, Was]) -> Iterator[Violation]:
         simulation.evidence(confirmed=confirmed, answered_for=answered_for, may_be_fenced_alive=frozenset(shot_alive), unseen_s=unseen_s)
     )
     yield from accounted(world, before, recoveries)
-    for names, runs_first in stage.in_order:
-        yield from in_order(world, names, runs_first)
+    for names, runs_first, last_time in stage.in_order:
+        yield from in_order(world, names, runs_first, last_time)
+    for name in stage.alone:
+        yield from by_itself(world, name)
     placeable = [instance_id for instance_id, was in before.items() if was.name not in {**stage.left_behind, **stage.excused}]
     yield from all_recovered(world, before, placeable, recoveries)
     for instance_id, was in sorted(before.items()):

@@ -99,8 +99,8 @@ def _on_purpose(stage: Stage, invariant: str, why: str) -> None:
     stage.on_purpose[invariant] = why
 
 
-def _in_order(stage: Stage, servers: list[str], runs_first: bool = False) -> None:
-    stage.in_order.append((servers, runs_first))
+def _in_order(stage: Stage, servers: list[str], runs_first: bool = False, last_time: bool = False) -> None:
+    stage.in_order.append((servers, runs_first, last_time))
 
 
 def _persons_err(stage: Stage) -> None:
@@ -132,7 +132,8 @@ SETUP: Mapping[str, Word] = {
     "left-behind": Word("SERVER... because TEXT", _left_behind),
     "may-be-left-behind": Word("SERVER... because TEXT", _excused),
     "persons-err": Word("", _persons_err),  # a double run of a host that a person wrongly called dead is not hanode's
-    "in-order": Word("SERVER... [runs-first]", _in_order),
+    "in-order": Word("SERVER... [runs-first] [last-time]", _in_order),
+    "alone": Word("SERVER...", lambda stage, servers: stage.alone.extend(servers)),
     "on-purpose": Word("INVARIANT because TEXT", _on_purpose),
     "until": Word("SECONDS", _until),
 }

@@ -32,7 +32,8 @@ class Stage:
         self.left_behind: dict[str, str] = {}
         self.excused: dict[str, str] = {}
         self.persons_err = False
-        self.in_order: list[tuple[list[str], bool]] = []  # servers that come one after the other; True: each runs before the next
+        self.in_order: list[tuple[list[str], bool, bool]] = []  # servers that come one after the other, and how that is meant
+        self.alone: list[str] = []  # servers beside which nothing is sent to their target
         self.on_purpose: dict[str, str] = {}  # invariants that this story breaks, and why
         self.coming: set[str] = set()  # names of servers that will be created
         self.until_s: float | None = None

@@ -25,7 +25,7 @@ OTHERS: dict[str, str] = {
     "cell_key": "our:cell", "priority_trust": "instance,rules", "priority_rules": "*/db-*:highest", "priority_keys": "our:priority",
     "opt_in_keys": "HA_Enabled", "group_key": "our:group", "after_key": "our:after", "after_wait_s": "200", "tier_wait_s": "60",
     "ready_rules": "*/db-*:tcp:5432,*/app-*:/bin/true {id}", "ready_keys": "our:ready", "ready_networks": "203.0.113.0/24",
-    "ready_wait_s": "90",
+    "ready_wait_s": "90", "repeat_window_s": "3600", "repeat_limit": "4", "repeat_alone_s": "5",
     "max_fencing": "2", "fence_attempts": "5", "fence_backoff_s": "11", "fence_timeout_s": "31", "fence_settle_s": "32",
     "reading_gap_s": "3", "proof_s": "12", "check_every_s": "1800", "max_evacuations": "9", "max_per_target": "3", "max_per_domain": "7",
     "evacuate_attempts": "4", "retry_s": "12", "repost_settle_s": "130", "hard_deadline_s": "2500",

@@ -69,3 +69,31 @@ def knows_no_ceiling() -> Iterator[None]:
     """Opens its windows beyond the limits that the operator has set."""
     with changed("core.pace._ceiling", always(1000)):
         yield
+
+
+@caught("promise", "ran-on-two-failed-hosts")
+def doubts_nobody() -> Iterator[None]:
+    """Does not ask on which failed hosts an instance ran before."""
+    with changed("core.repeats._failed_hosts", always(())):
+        yield
+
+
+@caught("scenario", "kills-its-hosts-leader-killed")
+def lets_everybody_go() -> Iterator[None]:
+    """Sends an instance to its fourth host after three have failed under it."""
+    with changed("core.repeats.why_kept_back", always("")):
+        yield
+
+
+@caught("promise", "ran-on-two-failed-hosts")
+def sends_company() -> Iterator[None]:
+    """Sends what may kill hosts to where others are on their way."""
+    with _without_rule(constraints.ALONE), changed("core.order.COMING", frozenset()):
+        yield
+
+
+@caught("promise", "rack-fails-and-then-another")
+def blames_guests_for_their_rack() -> Iterator[None]:
+    """Counts the failure of a rack against everybody who was in it."""
+    with changed("core.repeats._is_of_its_rack", always(False)):
+        yield
