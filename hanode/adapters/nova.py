@@ -32,12 +32,13 @@ MIGRATE = "2.79"  # 2.56 and newer: cold to a named host; 2.68 and newer: the sc
 
 EVACUATE: Mapping[Call, tuple[str, Mapping[str, bool]]] = {
     Call.SCHEDULED: ("2.79", {}),  # <= 2.94 keeps the power state
+    Call.STOPPED: ("2.95", {}),  # leaves it stopped; refused while a nova-compute is older than 27.0.0
     Call.ON_SHARED_STORAGE: ("2.13", {"onSharedStorage": True}),  # < 2.14 fails instead of rebuilding from the image
 }
 
 PINNED = (SERVICES, SERVICE_UPDATE, HYPERVISORS, AGGREGATES, SERVERS, MIGRATIONS, SERVER_GROUPS, ACTIONS, SERVER_ACTION, LOCK, MIGRATE,
-          *(microversion for microversion, _ in EVACUATE.values()))
-"""Nova must offer each of them."""
+          *(microversion for call, (microversion, _) in EVACUATE.items() if call is not Call.STOPPED))
+"""Nova must offer each of them; what only an option asks for is not among them."""
 
 UNFINISHED = ("accepted", "pre-migrating", "done")
 INVENTORY_AGE_S = 60.0

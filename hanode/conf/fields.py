@@ -70,6 +70,7 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "hard_deadline_s": ("evacuation", "hard_deadline_s"),
     "restore_deadline_s": ("evacuation", "restore_deadline_s"),
     "follow_s": ("evacuation", "follow_s"),
+    "stopped_first": ("evacuation", "stopped_first"),
     "home_watch_s": ("evacuation", "home_watch_s"),
     "named_s": ("brake", "named_s"),
     "boot_s": ("detection", "boot_s"),

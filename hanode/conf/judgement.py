@@ -154,6 +154,11 @@ EVACUATION = (
         seconds("follow_s", 1.0, 0.2, 30.0,
                 "Open evacuations are looked up in Nova so often. Shorter: freed places are used sooner, at the price of more "
                 "reads."),
+        cfg.BoolOpt("stopped_first", default=False, mutable=True,
+                    help="Move the disks of all that ran first, and start them afterwards: priority by priority, and each after those that "
+                    "it starts after ([priority]; each wait at most after_wait_s). Needs compute API 2.95 and no nova-compute older than "
+                    "27.0.0; refused, an instance is tried again as usual. What lies on a share starts as it arrives. On: the first "
+                    "instance runs later than without, because it waits for the last disk."),
         seconds("home_watch_s", 180.0, 10.0, 3600.0,
                 "A suspect host that reports again is watched for so long before it is believed: right after its own reboot Nova "
                 "still shows guests as running that do not run. Shorter: such guests stay off."),

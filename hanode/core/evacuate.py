@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+from hanode.core import locks
 from hanode.core.contradiction import signs_of_life
 from hanode.core.decisions import Level
 from hanode.core.draft import Draft
@@ -118,7 +119,9 @@ def _evacuated_before(seen: View) -> dict[str, InstanceRecovery]:
             continue
         text = f"{now.name} UNDERWAY: was sent away from here, and the journal has lost it"
         seen.draft.note(Level.WARNING, "instance-found", seen.record.host, text, seen.record.incident, instance_id)
-        before = Before(now.vm_state, now.power_state, False)
+        said = locks.read(now.locked_reason)
+        # It ran, as its lock tells, and whoever was to start it here has lost that.
+        before = Before("active", "running", False) if said and said.stopped else Before(now.vm_state, now.power_state, False)
         found[instance_id] = InstanceRecovery(
             instance_id, now.name, InstanceState.UNDERWAY, text, before, now.project_id, attempt=1, target=now.host, ours=True
         )

@@ -15,10 +15,11 @@ from hanode.core.accounts import classify
 from hanode.core.decisions import Level
 from hanode.core.facts import Instance, Migration
 from hanode.core.lifecycle import ENDED, HostState, InstanceState, step_instance
-from hanode.core.model import Action, ActionKind, Result, WantKind
+from hanode.core.model import Action, ActionKind, Call, Result, WantKind
 from hanode.core.policy import MARKER
 from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.restore import is_overdue, tidy, wrong_power
+from hanode.core.starts import start_waits_for
 from hanode.core.view import SELDOM, Gone, View, current
 
 FAILED = frozenset({"failed", "error"})
@@ -49,6 +50,8 @@ def _every_s(v: View, entry: InstanceRecovery) -> float:
     follow_s = v.draft.policy.follow_s
     if entry.state in ENDED or entry.state is InstanceState.WAITING:
         return SLOW_S
+    if entry.is_to_start and start_waits_for(v, entry):
+        return SELDOM * follow_s
     seen = v.draft.snapshot.readings.get((WantKind.INSTANCE, entry.instance_id))
     if entry.state is InstanceState.MOVED and seen and isinstance(seen.value, Instance) and wrong_power(v, entry, seen.value) is False:
         return SELDOM * follow_s  # it is as before; only our own lock is left, and whoever takes that off is told
@@ -169,7 +172,7 @@ def evacuate_action(record: HostRecovery, entry: InstanceRecovery) -> Action:
         entry.instance_id,
         name=entry.name,
         target=entry.target,
-        call=entry.call,
+        call=Call.STOPPED if entry.arrives_stopped else entry.call,
         reason=f"{MARKER} {record.incident}",
         lock=not entry.before.locked,
     )
@@ -328,6 +331,9 @@ def _moved(v: View, entry: InstanceRecovery, now: Instance) -> InstanceRecovery:
     if now.vm_state == "error" and not now.task_state:
         return become(v, entry, InstanceState.STUCK, f"is on {now.host}, but in ERROR: see its fault, then reset its state", target="")
     wrong, deadline_s = wrong_power(v, entry, now), v.draft.policy.restore_deadline_s
+    waits = start_waits_for(v, entry) if wrong is ActionKind.START else ""
+    if waits:
+        return replace(entry, reason=f"is on {now.host}, stopped: {waits}")
     if isinstance(wrong, ActionKind):
         v.draft.act(Action(v.record.host, wrong, v.record.incident, instance_id=entry.instance_id, name=entry.name), v.draft.policy.retry_s)
     elif not wrong and (entry.unlocked or not entry.ours):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hanode.core.policy import MARKER
 
-REASON = re.compile(rf"{MARKER} (?P<incident>\S+) #(?P<attempt>[0-9]+) to (?P<target>\S+)")
+REASON = re.compile(rf"{MARKER} (?P<incident>\S+) #(?P<attempt>[0-9]+) to (?P<target>\S+)(?P<stopped> stopped)?")
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,13 @@ class LockReason:
     incident: str
     attempt: int
     target: str
+    stopped: bool = False  # it ran, arrives stopped, and is to be started
 
     def __str__(self) -> str:
-        return f"{MARKER} {self.incident} #{self.attempt} to {self.target}"
+        return f"{MARKER} {self.incident} #{self.attempt} to {self.target}{' stopped' if self.stopped else ''}"
 
 
 def read(text: str) -> LockReason | None:
     """None for a lock that is not ours, or that tells nothing of an attempt."""
     found = REASON.fullmatch(text)
-    return LockReason(found["incident"], int(found["attempt"]), found["target"]) if found else None
+    return LockReason(found["incident"], int(found["attempt"]), found["target"], bool(found["stopped"])) if found else None

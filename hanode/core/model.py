@@ -63,6 +63,7 @@ class Call(StrEnum):
     """How an evacuation is posted; what Nova then guarantees."""
 
     SCHEDULED = "scheduled"  # >= 2.29 with host: the scheduler validates the target
+    STOPPED = "stopped"  # >= 2.95 with host: as SCHEDULED, and it arrives stopped, unless it was in ERROR
     ON_SHARED_STORAGE = "on-shared-storage"  # 2.13 with host: Nova refuses where the disk is not found
 
 

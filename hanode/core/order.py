@@ -24,6 +24,7 @@ class Line:
     tier: int  # the highest priority of which somebody is still coming
     cycles: tuple[str, ...]  # where a circle was broken, in words
     others_come: bool = False  # somebody is coming who does not go last
+    starting: int = len(ORDER)  # the highest priority of which somebody has arrived stopped and is to be started
 
     def awaited(self, entry: InstanceRecovery) -> tuple[InstanceRecovery, ...]:
         """Whom it starts after and who is still coming."""
@@ -37,7 +38,7 @@ class Line:
 
 def is_awaited(entry: InstanceRecovery) -> bool:
     """It is on its way, or active and has not shown yet that it serves. Nobody waits for one that goes last itself."""
-    return (entry.state in COMING and not entry.is_doubted) or is_silent(entry)
+    return (entry.state in COMING and not entry.is_doubted) or entry.is_to_start or is_silent(entry)
 
 
 def rank(entry: InstanceRecovery) -> int:
@@ -50,7 +51,8 @@ def line_of(entries: Iterable[InstanceRecovery]) -> Line:
     needs, cycles = _without_circles(wanted, known)
     tier = min((rank(entry) for entry in known.values() if is_awaited(entry)), default=len(ORDER))
     others_come = any(entry.state in COMING and not entry.is_doubted for entry in known.values())
-    return Line(known, needs, _depths(known, needs), tier, cycles, others_come)
+    starting = min((rank(entry) for entry in known.values() if entry.is_to_start), default=len(ORDER))
+    return Line(known, needs, _depths(known, needs), tier, cycles, others_come, starting)
 
 
 def restart_order(instances: Iterable[InstanceRecovery], depth: Mapping[str, int] | None = None) -> tuple[InstanceRecovery, ...]:

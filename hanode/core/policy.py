@@ -157,6 +157,7 @@ class Policy:
     hard_deadline_s: float = 2400.0
     restore_deadline_s: float = 300.0
     follow_s: float = 1.0
+    stopped_first: bool = False  # all disks are moved before anything is started, in strict order
     home_watch_s: float = 180.0
     named_s: float = 600.0
     boot_s: float = 900.0

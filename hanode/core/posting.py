@@ -24,6 +24,7 @@ from hanode.core.records import HostRecovery, InstanceRecovery, ProofKind
 from hanode.core.room import Ask, Room
 from hanode.core.serving import is_silent, missing
 from hanode.core.spares import Reserve, call_up, reserve_now
+from hanode.core.starts import arrives_stopped
 from hanode.core.suspicion import quiet_after_s
 from hanode.core.turn import ask_the_awaited, line_now
 from hanode.core.view import View, look_again, view
@@ -44,6 +45,8 @@ def post_all(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
     if any(record.state in EARLY for record in draft.records.values()):
         look_ahead(draft)
     repeats.look_back(draft)
+    if any(entry.is_to_start for record in draft.records.values() for entry in record.instances.values()):
+        ask_the_awaited(draft, line_now(draft))
     room = room_now(draft)
     if room is None:
         return
@@ -178,7 +181,7 @@ def _next(
         return become(seen, entry, InstanceState.WAITING, kept_back)
     if entry.is_doubted and seen.draft.waited(f"last/{seen.record.incident}/{entry.instance_id}", seen.draft.policy.after_wait_s):
         room.hurried.add(entry.instance_id)
-    why = _must_wait(seen, entry, line, entry.instance_id in room.hurried)
+    why = "" if arrives_stopped(ask) else _must_wait(seen, entry, line, entry.instance_id in room.hurried)
     if not why and is_ready(seen, entry):
         if is_retry(entry) and room.retries < 1:
             return replace(entry, reason="in line: too many have failed; second tries wait until others end well")
@@ -265,6 +268,7 @@ def _request(seen: View, ask: Ask, found: Placed, room: Room) -> InstanceRecover
         attempt=entry.attempt + 1,
         target=found.target,
         call=found.call,
+        arrives_stopped=arrives_stopped(ask),
         baseline=known,
         pinned=False,
         ours=True,
@@ -291,7 +295,11 @@ def _is_locked(now: Instance, asked: InstanceRecovery, record: HostRecovery) -> 
     """For this very request: what a lock of an earlier one says would tell nothing of it, should the journal go back. A lock that its
     owner has set meanwhile stays his."""
     theirs = not now.locked_reason.startswith(MARKER)
-    return now.locked and (theirs or locks.read(now.locked_reason) == locks.LockReason(record.incident, asked.attempt, asked.target))
+    return now.locked and (theirs or locks.read(now.locked_reason) == _lock_of(record, asked))
+
+
+def _lock_of(record: HostRecovery, asked: InstanceRecovery) -> locks.LockReason:
+    return locks.LockReason(record.incident, asked.attempt, asked.target, asked.arrives_stopped)
 
 
 def _journaled_domain(draft: Draft, host: Host, entry: InstanceRecovery) -> StorageDomain | None:

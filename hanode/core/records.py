@@ -40,6 +40,7 @@ class InstanceRecovery:
     attempt: int = 0  # evacuations posted, or about to be
     target: str = ""
     call: Call = Call.SCHEDULED
+    arrives_stopped: bool = False  # asked for by `Call.STOPPED`: it is started when its turn comes
     baseline: tuple[str, ...] = ()  # evacuation records known before the post, by id
     avoid: tuple[str, ...] = ()  # targets of failed or unfinished attempts
     tries_before: int = 0  # attempts that an operator's retry has forgiven
@@ -55,6 +56,11 @@ class InstanceRecovery:
     def is_doubted(self) -> bool:
         """It ran on more than one host that failed lately: it may be what kills them."""
         return len(self.failed_hosts) > 1
+
+    @property
+    def is_to_start(self) -> bool:
+        """It has arrived stopped, and is started in its turn."""
+        return self.arrives_stopped and self.state is InstanceState.MOVED
 
 
 class ProofKind(StrEnum):

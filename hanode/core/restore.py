@@ -9,6 +9,7 @@ from hanode.core.lifecycle import ENDED, TO_DO, InstanceState
 from hanode.core.model import Action, ActionKind, Result
 from hanode.core.policy import MARKER
 from hanode.core.records import InstanceRecovery
+from hanode.core.starts import start_waits_for
 from hanode.core.view import Gone, View
 
 UNLOCK_WITHIN_S = 10.0
@@ -42,6 +43,8 @@ def wrong_power(v: View, entry: InstanceRecovery, now: Instance) -> ActionKind |
 
 
 def is_overdue(v: View, entry: InstanceRecovery) -> bool:
+    if entry.is_to_start and start_waits_for(v, entry):
+        return False  # its time runs from when its turn has come
     return v.draft.waited(f"restore/{v.record.incident}/{entry.instance_id}", v.draft.policy.restore_deadline_s)
 
 

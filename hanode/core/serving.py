@@ -59,7 +59,8 @@ def check_of(instance: Instance, policy: Policy) -> Check:
 
 def is_silent(entry: InstanceRecovery) -> bool:
     """Active on its new host, as far as it is to run there, and it is not settled yet whether it serves."""
-    return bool(entry.check) and not entry.served and entry.state in ACTIVE and entry.before.power_state == "running"
+    runs = entry.state in ACTIVE and not entry.is_to_start and entry.before.power_state == "running"
+    return bool(entry.check) and not entry.served and runs
 
 
 def missing(entry: InstanceRecovery) -> str:

@@ -38,8 +38,8 @@ def ask_the_awaited(draft: Draft, line: Line) -> bool:
 
 
 def _kept_waiting_by(draft: Draft, line: Line) -> tuple[InstanceRecovery, ...]:
-    """Who is active, and holds up somebody that was never asked for."""
-    waiting = [entry for entry in line.entries.values() if entry.state in TO_DO and not entry.attempt]
+    """Who is active, and holds up somebody that was never asked for, or never started."""
+    waiting = [entry for entry in line.entries.values() if (entry.state in TO_DO and not entry.attempt) or entry.is_to_start]
     found = {other.instance_id: other for entry in waiting for other in line.awaited(entry) if is_silent(other)}
     if draft.policy.tier_wait_s and waiting:
         lowest = max(rank(entry) for entry in waiting)

@@ -8,9 +8,12 @@ from typing import cast
 
 from hanode.core.draft import Draft
 from hanode.core.facts import Instance, Migration, Reading
-from hanode.core.lifecycle import ENDED, HostState, InstanceState
+from hanode.core.lifecycle import ENDED, IN_FLIGHT, HostState, InstanceState
 from hanode.core.model import WantKind
+from hanode.core.once import once
+from hanode.core.order import Line, line_of
 from hanode.core.records import HostRecovery, InstanceRecovery
+from hanode.core.tales import tales
 
 SELDOM = 10
 """What tells nothing new by itself is read so many times more seldom than what is followed."""
@@ -34,6 +37,19 @@ class View:
         """The evacuation records of one instance away from this host, oldest first."""
         found = [m for m in self.migrations if m.instance_id == instance_id and m.kind == "evacuation" and m.source == self.record.host]
         return tuple(sorted(found, key=lambda m: (m.created_at, len(m.migration_id), m.migration_id)))
+
+    @once
+    def line(self) -> Line:
+        """All instances of all failed hosts, and who of them comes first."""
+        return line_of(tale.entry for tale in tales(self.draft.records).values())
+
+    @once
+    def disks_move(self) -> bool:
+        """Is anybody under way, or about to be? Who waits for others, or for room, is not."""
+        told = tales(self.draft.records).values()
+        posted = {name for name, record in self.draft.records.items() if record.state is HostState.EVACUATING}
+        coming = (t.entry for t in told if t.entry.state is InstanceState.PENDING and t.host in posted)
+        return any(t.entry.state in IN_FLIGHT for t in told) or any(not (entry.after or entry.is_doubted) for entry in coming)
 
 
 def view(draft: Draft, record: HostRecovery) -> View | None:

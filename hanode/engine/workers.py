@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from queue import SimpleQueue
 
 from hanode.core.locks import LockReason
-from hanode.core.model import Action, ActionKind, Outcome, Result
+from hanode.core.model import Action, ActionKind, Call, Outcome, Result
 from hanode.engine.ledger import Guard
 from hanode.engine.office import Office
 from hanode.errors import Ambiguous, Deposed, HanodeError, Refused, Unreachable
@@ -86,7 +86,7 @@ class Workers:
         """Lock and settle, then prove office again, because that may have taken long; the POST has not left either way."""
         try:
             if action.lock:
-                reason = LockReason(action.incident, action.attempt, action.target)
+                reason = LockReason(action.incident, action.attempt, action.target, action.call is Call.STOPPED)
                 self._cloud.lock(action.instance_id, str(reason))
             if action.provider_id:
                 # Another leader may have moved it while the lock was taken: its new allocation must not be thrown away.

@@ -148,6 +148,21 @@ def _first(events: Iterable[Event]) -> Mapping[str, Event]:
     return found
 
 
+def started_in_order(world: World, names: Sequence[str]) -> Iterator[Violation]:
+    """hanode told Nova to start each of them before the next, and none before the disks of all were there. For stories."""
+    starts = {e.subject: e for e in world.log if e.kind == "server-action" and e.facts["action"] == "start" and e.facts["user"] == HANODE}
+    ids = [world.servers.named(name).instance_id for name in names]
+    missing = [world.servers.by_id[key].name for key in ids if key not in starts]
+    if missing:
+        yield Violation(PROMISE, world.now_s, f"{', '.join(missing)} is never started by us, and is to be")
+    for one, other in pairwise(key for key in ids if key in starts):
+        if starts[one].time_s >= starts[other].time_s:
+            yield _broken(starts[other], f"it is started before {world.servers.by_id[one].name}, which comes first")
+    arrived = [e for e in world.log if e.kind == "migration" and e.facts["status"] == "done" and e.facts["instance"] in ids]
+    begun_s = min((starts[key].time_s for key in ids if key in starts), default=world.now_s)
+    yield from (_broken(e, "its disk comes after the first start") for e in arrived if e.time_s > begun_s)
+
+
 def by_itself(world: World, name: str) -> Iterator[Violation]:
     """The last time it was asked for, nothing else was on its way to its target, and nothing was sent there before it ran. For stories."""
     instance_id = world.servers.named(name).instance_id

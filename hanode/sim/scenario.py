@@ -18,7 +18,7 @@ from hanode.core.records import Records
 from hanode.errors import ConfigError
 from hanode.sim.evidence import Violation
 from hanode.sim.invariants import Was, accounted, all_recovered, judge, remember
-from hanode.sim.promises import by_itself, in_order
+from hanode.sim.promises import by_itself, in_order, started_in_order
 from hanode.sim.run import Simulation
 from hanode.sim.scenario_setup import SETUP
 from hanode.sim.scenario_stage import Stage, Word, one_of
@@ -171,6 +171,8 @@ def _violations(stage: Stage, before: Mapping[str, Was]) -> Iterator[Violation]:
     yield from accounted(world, before, recoveries)
     for names, runs_first, last_time in stage.in_order:
         yield from in_order(world, names, runs_first, last_time)
+    for names in stage.started_in_order:
+        yield from started_in_order(world, names)
     for name in stage.alone:
         yield from by_itself(world, name)
     placeable = [instance_id for instance_id, was in before.items() if was.name not in {**stage.left_behind, **stage.excused}]

@@ -133,6 +133,7 @@ SETUP: Mapping[str, Word] = {
     "may-be-left-behind": Word("SERVER... because TEXT", _excused),
     "persons-err": Word("", _persons_err),  # a double run of a host that a person wrongly called dead is not hanode's
     "in-order": Word("SERVER... [runs-first] [last-time]", _in_order),
+    "started-in-order": Word("SERVER...", lambda stage, servers: stage.started_in_order.append(servers)),
     "alone": Word("SERVER...", lambda stage, servers: stage.alone.extend(servers)),
     "on-purpose": Word("INVARIANT because TEXT", _on_purpose),
     "until": Word("SECONDS", _until),

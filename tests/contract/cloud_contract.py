@@ -54,6 +54,10 @@ class CloudUnderTest:
         return now is not None and now.host == self.target and now.task_state is None
 
 
+def runs(now: Instance | None) -> bool:
+    return now is not None and (now.vm_state, now.task_state) == ("active", None)
+
+
 class CloudContract:
     # ---------------------------------------------------------------- reads
 
@@ -221,6 +225,19 @@ class CloudContract:
         moved = cloud.read_instance(server.instance_id)
         assert moved is not None
         assert (moved.vm_state, moved.power_state) == ("active", "running")
+
+    def test_what_is_evacuated_to_be_started_later_ends_stopped_and_can_be_started(self, cloud_under_test: CloudUnderTest) -> None:
+        """From 2.95 on, whatever it did before; and that was not its owner's wish."""
+        cloud, server = cloud_under_test.cloud, cloud_under_test.find("active")
+        before = cloud_under_test.read_host().service.updated_at
+        cloud_under_test.fail()
+        cloud_under_test.evacuate(server, Call.STOPPED)
+        moved = cloud.read_instance(server.instance_id)
+        assert moved is not None
+        assert (moved.vm_state, moved.power_state) == ("stopped", "shutdown")
+        assert cloud.read_stopped_by_owner(server.instance_id, before) is False
+        cloud.start(server.instance_id)
+        cloud_under_test.wait_until(lambda: runs(cloud.read_instance(server.instance_id)))
 
     def test_records_are_found_from_both_ends(self, cloud_under_test: CloudUnderTest) -> None:
         """A host that is the target of an open evacuation must not be released or chosen either."""

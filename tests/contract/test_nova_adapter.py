@@ -154,6 +154,7 @@ def test_a_forbidden_call_names_the_remedy(scripted: ScriptedCloud, cloud: OpenS
 
 @pytest.mark.parametrize("call, microversion, body", [
     (Call.SCHEDULED, "compute 2.79", {"evacuate": {"host": "h2"}}),
+    (Call.STOPPED, "compute 2.95", {"evacuate": {"host": "h2"}}),
     (Call.ON_SHARED_STORAGE, "compute 2.13", {"evacuate": {"host": "h2", "onSharedStorage": True}}),
 ])
 def test_an_evacuation_is_sent_with_its_pinned_microversion(

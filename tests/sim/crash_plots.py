@@ -66,6 +66,7 @@ PLOTS: Mapping[str, Plot] = {
         "70 operator end-maintenance c1 done\n92 operator end-maintenance c1 again\nuntil 240\n",
         14.0, 74.0,
     ),
+    "stopped-first": Plot(SMALL_CLOUD + "policy stopped_first=yes\n10 panic c1\nuntil 200\n", 34.0, 40.0),
     "journal-in-parts": Plot(
         SMALL_CLOUD + "hosts c5 c6\nservers on2 on3 on c2\n10 power-off c1\n10 power-off c2\nuntil 200\n", 13.0, 30.0, small_keys=True
     ),

@@ -144,3 +144,17 @@ def takes_what_it_does_not_know_for_ceph() -> Iterator[None]:
         return Survives(Call.SCHEDULED) if isinstance(found, Survives) and source and source.kind != "file" else found
     with changed("core.constraints.survival", trusting):
         yield
+
+
+@caught("L1", "stopped-first")
+def leaves_off_what_arrives_stopped() -> Iterator[None]:
+    """Never finds that it is the turn of an instance that was moved to be started later."""
+    with changed("core.follow.start_waits_for", lambda _, entry: "for ever" if entry.is_to_start else ""):
+        yield
+
+
+@caught("promise", "stopped-first")
+def starts_in_no_order() -> Iterator[None]:
+    """Starts what has arrived stopped as soon as it is there."""
+    with changed("core.follow.start_waits_for", always("")):
+        yield

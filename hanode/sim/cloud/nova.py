@@ -1,6 +1,6 @@
 """How does nova-api answer over HTTP? Exactly the calls that hanode makes, with the microversions that matter to them.
 
-What the world does not model (an evacuation that ends stopped, hypervisors with an RPC call each) is a 400 that says so:
+What the world does not model (hypervisors with an RPC call each) is a 400 that says so:
 a client that drifts to another microversion is to fail here, not in production.
 """
 
@@ -259,6 +259,8 @@ def evacuation_call(given: Any, version: int) -> Call:
         return Call.ON_SHARED_STORAGE
     if 29 <= version <= 94 and not given.get("force"):
         return Call.SCHEDULED
+    if version >= 95:
+        return Call.STOPPED
     raise bad_request(f"The embedded cloud does not model evacuations of microversion 2.{version} with {sorted(given)}")
 
 

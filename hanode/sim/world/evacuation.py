@@ -70,7 +70,7 @@ class Evacuation:
     def _conduct(self, server: Server, target: str, call: Call, action: ServerAction) -> None:
         row = self._world.migrations.oldest_accepted(server.instance_id)
         control = self._world.control
-        scheduled = call is Call.SCHEDULED or not target
+        scheduled = call is not Call.ON_SHARED_STORAGE or not target
         if row is None:
             self._event(action, "rebuild_server", "no accepted record", "")
         elif server.deleted:
@@ -172,7 +172,7 @@ class Evacuation:
         yield Pause()
         self._swap(server, "rebuild_spawning", None)  # losing here leaves the guest running
         server.vm_state, server.power_state = "active", "running"
-        if was == "stopped":
+        if was == "stopped" or (job.call is Call.STOPPED and was != "error"):
             server.task_state = "powering-off"
             yield Pause(timings.stop_s)
             hosts.stop_guest(job.target, server.instance_id, "was stopped before")
