@@ -15,8 +15,7 @@ from hanode.core.records import Before, InstanceRecovery
 from hanode.core.room import Ask
 from hanode.core.serving import is_silent
 from hanode.core.starts import arrives_stopped
-from tests.core.facts import POLICY
-from tests.core.test_place import host, instance
+from tests.core.facts import POLICY, host, instance
 
 STRICT = replace(POLICY, stopped_first=True)
 CEPH, SHARE = StorageDomain("ceph", "rbd"), StorageDomain("nfs", "file")
