@@ -108,7 +108,64 @@ def canary(lab: Lab) -> Mapping[str, str]:
     return {"flavor": flavor, "image": next(image.id for image in cloud.image.images())}
 
 
-class Cluster:
+class Hanode:
+    """A hanode that runs, whoever started it, as its command line and its journal show it."""
+
+    def __init__(self, conf: str) -> None:
+        self.conf = conf
+
+    def status(self) -> Mapping[str, Any]:
+        try:
+            return open_desk([self.conf]).ledger.read_status() or {}
+        except HanodeError:
+            return {}
+
+    def leader(self) -> str:
+        return str(self.status().get("leader", {}).get("host_id", ""))
+
+    def record(self, host: str) -> HostRecovery | None:
+        try:
+            return open_desk([self.conf]).ledger.load().records.hosts.get(host)
+        except HanodeError:
+            return None
+
+    def verdict(self, host: str) -> str:
+        return str(self.status().get("hosts", {}).get(host, {}).get("verdict", ""))
+
+    def wait_verdict(self, host: str, verdict: str, timeout_s: float = LIMIT_S) -> None:
+        until(f"{host} judged {verdict}", lambda: self.verdict(host), lambda found: found == verdict, timeout_s)
+
+    def wait_state(self, host: str, state: str, timeout_s: float = LIMIT_S) -> None:
+        def look() -> str:
+            record = self.record(host)
+            return str(record.state) if record else "WATCHED"
+
+        until(f"{host} {state}", look, lambda found: found == state, timeout_s)
+
+    def wait_recovered(self, host: str, timeout_s: float = LIMIT_S) -> HostRecovery:
+        """Every instance of its recovery has found its end."""
+
+        def over(record: HostRecovery | None) -> bool:
+            return record is not None and record.state == "EVACUATING" and all(i.state in ENDED for i in record.instances.values())
+
+        found = until(f"{host} recovered", lambda: self.record(host), over, timeout_s)
+        assert found is not None
+        return found
+
+    def roster(self) -> Roster:
+        """What the leader keeps beside incidents."""
+        try:
+            return open_desk([self.conf]).ledger.load().records.roster
+        except HanodeError:
+            return Roster()
+
+    def command(self, *words: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """`hanode WORDS`, as an operator types it."""
+        arguments = [sys.executable, "-m", "hanode", *words, "--config-file", self.conf]
+        return subprocess.run(arguments, capture_output=True, text=True, env=scrubbed(), timeout=timeout_s, check=False)
+
+
+class Cluster(Hanode):
     """Three daemons with a journal of their own; `d1`, `d2`, `d3`."""
 
     def __init__(
@@ -122,6 +179,7 @@ class Cluster:
         outlets: bool = False,
     ) -> None:
         """`outlets`: each host has an outlet as its second fencing level."""
+        super().__init__(str(directory / "d1.conf"))
         self._lab = lab
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -184,10 +242,6 @@ class Cluster:
         for daemon in self.daemons.values():
             daemon.close()
 
-    @property
-    def conf(self) -> str:
-        return str(self.directory / "d1.conf")
-
     def wait_armed(self) -> None:
         """Somebody leads, sees every host up and holds nothing back."""
 
@@ -199,56 +253,6 @@ class Cluster:
         until("a leader that is armed", self.status, armed)
 
     # ------------------------------------------------------------------ what it says
-
-    def status(self) -> Mapping[str, Any]:
-        try:
-            return open_desk([self.conf]).ledger.read_status() or {}
-        except HanodeError:
-            return {}
-
-    def leader(self) -> str:
-        return str(self.status().get("leader", {}).get("host_id", ""))
-
-    def record(self, host: str) -> HostRecovery | None:
-        try:
-            return open_desk([self.conf]).ledger.load().records.hosts.get(host)
-        except HanodeError:
-            return None
-
-    def verdict(self, host: str) -> str:
-        return str(self.status().get("hosts", {}).get(host, {}).get("verdict", ""))
-
-    def wait_verdict(self, host: str, verdict: str, timeout_s: float = LIMIT_S) -> None:
-        until(f"{host} judged {verdict}", lambda: self.verdict(host), lambda found: found == verdict, timeout_s)
-
-    def wait_state(self, host: str, state: str, timeout_s: float = LIMIT_S) -> None:
-        def look() -> str:
-            record = self.record(host)
-            return str(record.state) if record else "WATCHED"
-
-        until(f"{host} {state}", look, lambda found: found == state, timeout_s)
-
-    def wait_recovered(self, host: str, timeout_s: float = LIMIT_S) -> HostRecovery:
-        """Every instance of its recovery has found its end."""
-
-        def over(record: HostRecovery | None) -> bool:
-            return record is not None and record.state == "EVACUATING" and all(i.state in ENDED for i in record.instances.values())
-
-        found = until(f"{host} recovered", lambda: self.record(host), over, timeout_s)
-        assert found is not None
-        return found
-
-    def roster(self) -> Roster:
-        """What the leader keeps beside incidents."""
-        try:
-            return open_desk([self.conf]).ledger.load().records.roster
-        except HanodeError:
-            return Roster()
-
-    def command(self, *words: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """`hanode WORDS`, as an operator types it."""
-        arguments = [sys.executable, "-m", "hanode", *words, "--config-file", self.conf]
-        return subprocess.run(arguments, capture_output=True, text=True, env=scrubbed(), timeout=timeout_s, check=False)
 
     def told(self) -> str:
         """The ends of the daemons' logs, for a test that failed."""
