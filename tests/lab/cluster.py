@@ -123,11 +123,14 @@ class Hanode:
     def leader(self) -> str:
         return str(self.status().get("leader", {}).get("host_id", ""))
 
-    def record(self, host: str) -> HostRecovery | None:
+    def records(self) -> Mapping[str, HostRecovery]:
         try:
-            return open_desk([self.conf]).ledger.load().records.hosts.get(host)
+            return open_desk([self.conf]).ledger.load().records.hosts
         except HanodeError:
-            return None
+            return {}
+
+    def record(self, host: str) -> HostRecovery | None:
+        return self.records().get(host)
 
     def verdict(self, host: str) -> str:
         return str(self.status().get("hosts", {}).get(host, {}).get("verdict", ""))
