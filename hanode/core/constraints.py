@@ -52,6 +52,12 @@ def _disk_survives(ask: Ask, host: Host, room: Room) -> str | None:
     return why_lost(ask, ask.policy.domain_of(host))
 
 
+def _may_be_moved(ask: Ask, host: Host, room: Room) -> str | None:
+    """An amphora that comes back beside the one by which Octavia has replaced it would fight for its addresses."""
+    unknown = room.ground.images_unread and not ask.instance.boots_from_volume
+    return "Glance cannot be read: its image may be an amphora's, which Octavia replaces itself" if unknown else None
+
+
 def _is_settled(ask: Ask, host: Host, room: Room) -> str | None:
     return room.ground.new.get(host.name) if ask.instance.has_local_disk else None
 
@@ -195,6 +201,7 @@ def _alone(ask: Ask, host: Host, room: Room) -> str | None:
 STANDING: Mapping[str, Constraint] = {
     "hypervisor": Constraint(_same_kind, "only a host of the same hypervisor type can take it"),
     "storage": Constraint(_disk_survives, "declare the storage domain of its host, or add a host to that domain"),
+    "image": Constraint(_may_be_moved, "see to Glance; a cloud without amphorae can leave [protection] skip_image_tags empty"),
     "settled": Constraint(_is_settled, "wait: it is believed when it has been in its domain for [storage] join_s"),
     "mounted": Constraint(_is_mounted, "look whether the share or pool of its domain is really used there; then restart nova-compute"),
     "zone": Constraint(_in_its_zone, "add or enable a host in that zone, or unpin the instance (compute API 2.104)"),

@@ -157,6 +157,7 @@ class Timers:
     said: Mapping[str, str] = field(default_factory=dict)  # subject -> the sentence last said of it
     pace: Pace = field(default_factory=Pace)  # how many evacuations Nova has shown that it can take at once
     capacity: tuple[Finding, ...] | None = None  # as it was when nothing was wrong last; None: not looked yet
+    skip_images: frozenset[str] | None = None  # tagged as those of amphorae when that could be read last; None: not read yet
     cut_off: frozenset[str] = frozenset()  # hosts whose Neutron agent was dead when that could be read last
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)  # action id -> its newest outcome, while it matters
 

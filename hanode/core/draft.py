@@ -119,7 +119,33 @@ class Draft:
         return self.reading(WantKind.ROOM, "", every_s)
 
     def skip_images(self, every_s: float) -> frozenset[str] | None:
-        return cast("frozenset[str] | None", self._value(WantKind.SKIP_IMAGES, "", every_s))
+        """Images of instances that rebuild themselves, as known last; None while the first answer is on its way.
+
+        Glance goes with a controller, and a dead host is made certain to be off without it: only an instance that may be one of
+        those waits (`images_unread`).
+        """
+        found = cast("frozenset[str] | None", self._value(WantKind.SKIP_IMAGES, "", every_s))
+        reading = self.snapshot.readings.get((WantKind.SKIP_IMAGES, ""))
+        if found is not None:
+            self.timers = replace(self.timers, skip_images=found)
+        elif reading is not None and isinstance(reading.value, Unknown):
+            self.want(WantKind.SKIP_IMAGES, "", self.policy.retry_s)
+            found = self._images_without_glance(reading.value.reason)
+        return found
+
+    def _images_without_glance(self, reason: str) -> frozenset[str]:
+        known = self.timers.skip_images
+        follows = ("they are taken to be as they were when that was known last" if known is not None else
+                   "nobody knows who is an amphora, so what boots from an image waits for Glance; hosts are fenced, volumes go on")
+        level = Level.WARNING if known is not None else Level.ALARM
+        self.note_once(level, "images", "", f"the tags of images cannot be read ({reason}): {follows}")
+        return known or frozenset()
+
+    @property
+    def images_unread(self) -> bool:
+        """It was never known which images those are, and it cannot be read now."""
+        reading = self.snapshot.readings.get((WantKind.SKIP_IMAGES, ""))
+        return self.timers.skip_images is None and reading is not None and isinstance(reading.value, Unknown)
 
     def groups(self, every_s: float) -> tuple[ServerGroup, ...] | None:
         """Every server group of the cloud; None when not known."""

@@ -118,7 +118,7 @@ def _look(draft: Draft, drill: Drill, e: Evidence) -> str | None:
     table = read_table(draft, HostRecovery(drill.host, "", HostState.SUSPECT, "", ""), e.host, since_s, LOOK_S)
     servers, migrations = draft.servers(drill.host, LOOK_S, since_s), draft.migrations(drill.host, LOOK_S, since_s)
     held = draft.reading(WantKind.CONSUMPTION, e.host.hypervisor.provider_id if e.host.hypervisor else "", LOOK_S, since_s)
-    if table is None or servers is None or migrations is None or held is None:
+    if table is None or servers is None or migrations is None or held is None or draft.images_unread:
         return None
     strangers = sorted(server.name for key, server in servers.items() if key not in drill.canaries)
     if strangers:

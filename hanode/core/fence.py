@@ -54,7 +54,7 @@ def read_table(draft: Draft, record: HostRecovery, host: Host, since_s: float, e
     skip_images = draft.skip_images(300.0)
     consumed = draft.consumption(host, 30.0)
     if servers is None or skip_images is None:
-        return None  # without the images we could not tell an amphora from a customer's instance
+        return None
     domain = draft.policy.domain_of(host)
     name = domain.name if domain else ""
     first = {key: accounts.account(server, name, consumed or {}, draft.policy, skip_images) for key, server in servers.items()}
@@ -161,6 +161,7 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         return
     settle = settling(record)
     begun_s, settled_s = draft.since(settle), draft.since(settle) + draft.policy.fence_settle_s
+    record = _give_way(draft, record)
     trace = draft.power(record.host, draft.policy.reading_gap_s)
     believed = record.host not in draft.roster.quarantined
     is_on = trace is not None and trace.value == Power.ON and trace.last_s >= settled_s and trace.twice(draft.policy.reading_gap_s)
@@ -176,6 +177,13 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         waits = f"its power device reads {said} and must read on twice, or type `hanode incident abandon {record.host}`"
     text = f"lives although a power-off may still reach it: {waits}"
     draft.note_once(Level.ALARM, "alive", record.host, text, record.incident)
+
+
+def _give_way(draft: Draft, record: HostRecovery) -> HostRecovery:
+    """Where no off can be on its way any more nobody is being fenced, and others need not wait; its next off waits for its turn."""
+    plan = draft.policy.plan_of(record.host)
+    in_flight = bool(plan.levels) and _off_action(record, plan).action_id in draft.snapshot.in_flight
+    return draft.save(replace(record, outlived=True)) if has_settled(draft, record) and not in_flight else record
 
 
 def _look_after(draft: Draft, record: HostRecovery, why: str) -> None:
@@ -198,19 +206,20 @@ def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) ->
         _ask_operator(draft, record, f"its power device is not believed: {draft.roster.quarantined[record.host]}")
     elif is_dumping(draft, record, e):
         return
-    elif not record.offs:
+    elif not record.offs or record.outlived:
         if not _has_slot(draft):
             text = f"waits: {policy.max_fencing} hosts are being fenced, max_fencing allows no more"
             draft.note_once(Level.WARNING, "fence-queue", record.host, text)
             return
-        _off(draft, replace(record, offs=("",)), plan)
+        _off(draft, replace(record, **{**new_round(record), "offs": ("",)}), plan)
     else:
         _follow_off(draft, record, plan)
 
 
 def _has_slot(draft: Draft) -> bool:
-    """May one more host be told off? A host counts from its first off of a round until it is proven off, or left to a person."""
-    return sum(1 for r in draft.records.values() if r.state is HostState.FENCING and r.offs) < draft.policy.max_fencing
+    """May one more host be told off? One counts from its first off of a round until it is proven off, left to a person, or outlived it."""
+    told = sum(1 for r in draft.records.values() if r.state is HostState.FENCING and r.offs and not r.outlived)
+    return told < draft.policy.max_fencing
 
 
 def _off_action(record: HostRecovery, plan: FencePlan) -> Action:
@@ -333,7 +342,7 @@ def fence_again(draft: Draft, record: HostRecovery, sign: str) -> None:
 
 def new_round(record: HostRecovery) -> dict[str, Any]:
     """Fence from the beginning; attempts go on being counted, so that no old outcome is taken for a new one."""
-    return {"offs": (), "offs_before": record.fence_attempt}
+    return {"offs": (), "offs_before": record.fence_attempt, "outlived": False}
 
 
 def tell_nova(draft: Draft, record: HostRecovery, e: Evidence) -> None:

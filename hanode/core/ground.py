@@ -46,6 +46,7 @@ def ground_now(draft: Draft, hosts: Mapping[str, Host]) -> Ground | None:
         racks_of(hosts, draft),
         new=newcomers(draft, hosts),
         unlike=unlike(hosts, draft.policy),
+        images_unread=draft.images_unread,
         cut_off=cut_off,
     )
 
@@ -90,7 +91,10 @@ def _as_it_stands(draft: Draft, group: ServerGroup, entries: Mapping[str, Instan
     at_home, moving, unread = set(), set(), ""
     for member in sorted(group.members):
         entry = entries.get(member)
-        if entry is not None and entry.state in ON_ITS_WAY | ARRIVED and entry.target:
+        if entry is not None and entry.state is InstanceState.VERIFIED and entry.target:
+            where = _since_verified(draft, member, entry.target)
+            members |= {member: where} if where else {}
+        elif entry is not None and entry.state in ON_ITS_WAY | ARRIVED and entry.target:
             members[member] = entry.target
             moving |= {member} if entry.state in ON_ITS_WAY else set()
         elif entry is not None and entry.state not in {InstanceState.RETURNED, InstanceState.GONE}:
@@ -103,6 +107,14 @@ def _as_it_stands(draft: Draft, group: ServerGroup, entries: Mapping[str, Instan
             elif isinstance(reading.value, Instance):
                 members[member] = reading.value.host
     return GroupNow(group.name, group.policy, members, frozenset(at_home), frozenset(moving), group.max_per_host, unread)
+
+
+def _since_verified(draft: Draft, member: str, target: str) -> str:
+    """Its story ended there; since then it is its owner's again, who may have moved or deleted it ("")."""
+    reading = draft.reading(WantKind.INSTANCE, member, MEMBERS_S)
+    if reading is None:
+        return target  # nobody waits for it: what was seen last is no worse than what is read now and is old when it is used
+    return reading.value.host if isinstance(reading.value, Instance) else ""
 
 
 def _traits(draft: Draft) -> Mapping[str, frozenset[str]]:

@@ -93,6 +93,7 @@ class HostRecovery:
     last_beat_at: str = ""  # Nova's stamp of the last heartbeat before the failure
     offs: tuple[str, ...] = ()  # one per power-off intended in this round: its Result, "" while not known
     offs_before: int = 0  # power-offs of earlier rounds of fencing in this incident
+    outlived: bool = False  # it showed life for so long that no off of this round can be on its way; it keeps no other host waiting
     proof: Proof | None = None
     powered_on: bool = False  # recovery "restart": power-on was asked for
     release_asked: bool = False

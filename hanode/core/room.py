@@ -55,6 +55,7 @@ class Ground:
     racks: Mapping[str, str] = field(default_factory=dict)  # host -> the failure domain over which instances are spread
     new: Mapping[str, str] = field(default_factory=dict)  # host whose storage domain is not believed yet -> why
     unlike: Mapping[str, str] = field(default_factory=dict)  # host whose disks are not those of its storage domain, by their size -> why
+    images_unread: bool = False  # nobody knows whose image is an amphora's
     cut_off: frozenset[str] = frozenset()  # hosts on which no port could be bound: Neutron calls their L2 agent dead
 
 
@@ -82,6 +83,7 @@ class Ask:
             source.metadata(self.policy.cell_key),
             self.domain,
             what.has_local_disk,
+            what.boots_from_volume,
             what.pinned_zone,
             self.needs,
             tuple(sorted(self.record.resources.items())),

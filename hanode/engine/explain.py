@@ -25,7 +25,7 @@ DECIDED_BY: Sequence[tuple[str, str]] = (
     (r"disabled by somebody else", "[protection] protect_disabled"),
     (r"fence_living_hosts is set", "[protection] fence_living"),
     (r"skip_projects", "[protection] skip_projects"),
-    (r"tagged as an amphora", "[protection] skip_image_tags"),
+    (r"tagged as an amphora|may be an amphora's", "[protection] skip_image_tags"),
     (r"hanode host release \S+`$", "[protection] release"),
     (r"must report for", "[protection] healthy_s"),
     (r"watched for a while", "[evacuation] home_watch_s"),

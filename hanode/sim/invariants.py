@@ -227,9 +227,9 @@ def _journal_began_s(time_s: float, commits: Sequence[Commit]) -> float:
 
 
 def _is_fencing(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
-    """Told off in this round; after an earlier one it waits for its turn like any other."""
+    """Told off in this round; after an earlier one, or one that it outlived, it waits for its turn like any other."""
     record = latest_record(host, time_s, ticks)
-    return record is not None and record.state is HostState.FENCING and bool(record.offs)
+    return record is not None and record.state is HostState.FENCING and bool(record.offs) and not record.outlived
 
 
 # --------------------------------------------------------------------------- S5: office

@@ -240,6 +240,13 @@ def fences_as_many_as_there_are() -> Iterator[None]:
         yield
 
 
+@caught("S4", "lives-and-holds-up-nobody")
+def shoots_out_of_turn_who_has_lived() -> Iterator[None]:
+    """Tells a host off again, which has given way to others while it lived, beside the host that is being fenced now."""
+    with changed("core.fence._has_slot", always(True)):
+        yield
+
+
 @caught("S4", "storage-sick")
 def forgets_the_health_of_a_store() -> Iterator[None]:
     """Shoots hosts that stand still with their store, and evacuates into it."""
