@@ -1,11 +1,13 @@
 """How many evacuations may be under way at once? As many as Nova and its storage show that they can take.
 
-Additive increase, multiplicative decrease (Chiu and Jain 1989), as TCP does: a window for the whole cloud, one for each storage
-domain and one for each target. A window opens while what is under way in it fills it and ends as quickly as before, and closes
-when it ends more slowly or not at all; and again, for as long as fewer at once bring more in all. The configured limits are
-ceilings. A leader's memory of one wave of recoveries: never persisted, forgotten when the last evacuation has ended.
+Additive increase, multiplicative decrease (Chiu and Jain 1989), as TCP does: a window for the whole cloud, one for each declared
+cell, one for each storage domain and one for each target. A window opens while what is under way in it fills it and ends as quickly
+as before, and closes when it ends more slowly or not at all; and again, for as long as fewer at once bring more in all. The
+configured limits are ceilings. A leader's memory of one wave of recoveries: never persisted, forgotten when the last evacuation has
+ended.
 
-The API tells no cell of a host, so a cell has no window of its own: what slows all of it closes the window of the whole.
+The API tells no cell of a host, so only a cell that aggregates declare has a window of its own. It is about what the API waits for in
+that cell alone, its database; what slows all of them closes the window of the whole.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+from hanode.core.facts import Host
 from hanode.core.lifecycle import IN_FLIGHT, TO_DO, HostState, InstanceState
 from hanode.core.model import ActionKind, Outcome, Result
 from hanode.core.policy import Policy
@@ -34,6 +37,7 @@ RESERVE = 8.0
 """Second tries: so many at first; then one each `retry_s`, and so many for each evacuation that ended well."""
 
 ALL = "all"
+NO_CELLS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Scope:
 
 SCOPES: Mapping[str, Scope] = {
     ALL: Scope(begins=32, least=4, slow_s=10.0, brisk_s=2.0),  # by how long Nova's API takes to accept one
+    "cell": Scope(begins=32, least=4, slow_s=10.0, brisk_s=2.0),  # the same, of those from that cell
     "domain": Scope(begins=32, least=2, slow_s=60.0, brisk_s=5.0),  # these two by how long one takes in all
     "target": Scope(begins=4, least=1, slow_s=60.0, brisk_s=5.0),
 }
@@ -71,18 +76,27 @@ class Begun:
     domain: str
     target: str
     seen_by_nova: bool = False  # its record was seen
+    cell: str = ""  # of the host that failed; "": none is declared
 
 
 @dataclass(frozen=True)
 class Pace:
-    windows: Mapping[str, Window] = field(default_factory=dict)  # "all", "domain/NAME", "target/HOST"
+    windows: Mapping[str, Window] = field(default_factory=dict)  # "all", "cell/NAME", "domain/NAME", "target/HOST"
     begun: Mapping[str, Begun] = field(default_factory=dict)
     credit: float = RESERVE
     retried_s: float = float("-inf")
     closed: tuple[str, ...] = ()  # what was closed in this tick, in words
 
 
-def room_for(pace: Pace, policy: Policy, free: dict[str, dict[str, int]], domains: Iterable[str], now_s: float) -> Room:
+def cells_of(hosts: Mapping[str, Host], policy: Policy) -> Mapping[str, str]:
+    """host -> its cell of Nova, where an aggregate declares it."""
+    found = {name: host.metadata(policy.cell_key) for name, host in hosts.items()}
+    return {name: cell for name, cell in found.items() if cell}
+
+
+def room_for(
+    pace: Pace, policy: Policy, free: dict[str, dict[str, int]], domains: Iterable[str], now_s: float, cells: Mapping[str, str] = NO_CELLS
+) -> Room:
     """The room in which is placed, with these windows.
 
     A window that is smaller than the largest of its kind counts as if the difference were under way in it; so placing, which
@@ -90,14 +104,17 @@ def room_for(pace: Pace, policy: Policy, free: dict[str, dict[str, int]], domain
     """
     targets = {host: size_of(pace.windows, f"target/{host}", policy) for host in free}
     stores = {domain: size_of(pace.windows, f"domain/{domain}", policy) for domain in domains}
-    per_target, per_domain = max(targets.values(), default=0), max(stores.values(), default=0)
+    sizes = {cell: size_of(pace.windows, f"cell/{cell}", policy) for cell in sorted(set(cells.values()))}
+    per_target, per_domain, per_cell = (max(found.values(), default=0) for found in (targets, stores, sizes))
     # Where everything fails, second tries would keep it so: then one is left each `retry_s`, to see whether it is over.
     due = 1 if now_s - pace.retried_s >= policy.retry_s else 0
     return Room(
         free,
-        Limits(size_of(pace.windows, ALL, policy), per_target, per_domain, groups_one_by_one=True, doubted_alone=True),
+        Limits(size_of(pace.windows, ALL, policy), per_target, per_domain, per_cell, groups_one_by_one=True, doubted_alone=True),
         in_flight=Counter({host: per_target - size for host, size in targets.items()}),
         in_domain=Counter({domain: per_domain - size for domain, size in stores.items()}),
+        cells=cells,
+        in_cell=Counter({cell: per_cell - size for cell, size in sizes.items()}),
         retries=max(int(pace.credit), due),
     )
 
@@ -119,28 +136,37 @@ def _scope(name: str) -> Scope:
 
 def _ceiling(name: str, policy: Policy) -> int:
     kind = name.partition("/")[0]
-    return {ALL: policy.max_evacuations, "domain": policy.max_per_domain, "target": policy.max_per_target}[kind]
+    return {"domain": policy.max_per_domain, "target": policy.max_per_target}.get(kind, policy.max_evacuations)
 
 
 # --------------------------------------------------------------------------- learning
 
 
-def learn(pace: Pace, hosts: Mapping[str, HostRecovery], outcomes: Iterable[Outcome], policy: Policy, now_s: float) -> Pace:
-    """The pace after what has ended since the last tick; pure."""
-    entries = [entry for record in hosts.values() if record.state is HostState.EVACUATING for entry in record.instances.values()]
+def learn(
+    pace: Pace,
+    hosts: Mapping[str, HostRecovery],
+    outcomes: Iterable[Outcome],
+    policy: Policy,
+    now_s: float,
+    cells: Mapping[str, str] = NO_CELLS,
+) -> Pace:
+    """The pace after what has ended since the last tick; pure. `cells`: of the failed hosts, where they are declared."""
+    evacuated = {host: record for host, record in hosts.items() if record.state is HostState.EVACUATING}
+    entries = [entry for record in evacuated.values() for entry in record.instances.values()]
     if not any(entry.state in TO_DO | IN_FLIGHT for entry in entries):
         return Pace()
     lesson = _Lesson(pace, policy, now_s)
     for outcome in sorted(outcomes, key=lambda outcome: outcome.action.action_id):
         if outcome.action.kind is ActionKind.EVACUATE:
-            lesson.posted(outcome)
+            lesson.posted(outcome, cells.get(outcome.action.host, ""))
     now = {_key(entry): entry for entry in entries}
     for key, begun in sorted(pace.begun.items()):
         if key not in now or now[key].state not in IN_FLIGHT:
             lesson.ended(begun, now.get(key))
     under_way = {key: entry for key, entry in now.items() if entry.state in IN_FLIGHT}
     retries = sum(1 for key, entry in under_way.items() if key not in pace.begun and entry.attempt - entry.tries_before > 1)
-    going = {key: _begun(pace.begun.get(key), entry, now_s) for key, entry in under_way.items()}
+    cell = {_key(entry): cells.get(host, "") for host, record in evacuated.items() for entry in record.instances.values()} if cells else {}
+    going = {key: _begun(pace.begun.get(key), entry, now_s, cell.get(key, "")) for key, entry in under_way.items()}
     credit = min(RESERVE + len(entries), max(0.0, lesson.credit - retries))
     return Pace(lesson.windows, going, credit, now_s if retries else pace.retried_s, tuple(lesson.closed))
 
@@ -149,10 +175,10 @@ def _key(entry: InstanceRecovery) -> str:
     return f"{entry.instance_id}/{entry.attempt}"
 
 
-def _begun(former: Begun | None, entry: InstanceRecovery, now_s: float) -> Begun:
+def _begun(former: Begun | None, entry: InstanceRecovery, now_s: float, cell: str) -> Begun:
     seen = entry.state is InstanceState.UNDERWAY
     if former is None:
-        return Begun(now_s, entry.domain, entry.target, seen)
+        return Begun(now_s, entry.domain, entry.target, seen, cell)
     return replace(former, seen_by_nova=True) if seen and not former.seen_by_nova else former
 
 
@@ -166,15 +192,25 @@ class _Lesson:
         self.closed: list[str] = []
         self._filled = Counter[str]()
         for begun in pace.begun.values():
-            self._filled.update((ALL, f"domain/{begun.domain}", f"target/{begun.target}"))
+            self._filled.update((ALL, f"cell/{begun.cell}", f"domain/{begun.domain}", f"target/{begun.target}"))
         self._full = {name for name, count in self._filled.items() if count >= int(self._window(name).size)}
 
-    def posted(self, outcome: Outcome) -> None:
+    def posted(self, outcome: Outcome, cell: str) -> None:
         begun_s = outcome.finished_s - outcome.lasted_s
+        others_s = self._beside(cell)
+        own = [f"cell/{cell}"] if cell else []
         if outcome.result is Result.DONE:
-            self._feel(ALL, begun_s, outcome.lasted_s, "Nova accepts them", self._slow_s(ALL))
+            alone = outcome.lasted_s > max(SCOPES["cell"].brisk_s, SLOWER * others_s)
+            for name in own if alone else [*own, ALL]:
+                self._feel(name, begun_s, outcome.lasted_s, "Nova accepts them", self._slow_s(name))
         elif outcome.result in {Result.AMBIGUOUS, Result.UNREACHABLE}:
-            self._close(ALL, begun_s, f"Nova does not take one ({outcome.detail})")
+            for name in own if others_s < SCOPES["cell"].slow_s else [*own, ALL]:
+                self._close(name, begun_s, f"Nova does not take one ({outcome.detail})")
+
+    def _beside(self, cell: str) -> float:
+        """How long Nova takes to accept one from the other declared cells, for all of which its API is the same; inf: nobody knows."""
+        others = [w.recent_s for name, w in self.windows.items() if cell and name.startswith("cell/") and name != f"cell/{cell}"]
+        return min((median(recent_s) for recent_s in others if len(recent_s) >= ENOUGH), default=float("inf"))
 
     def ended(self, begun: Begun, entry: InstanceRecovery | None) -> None:
         if entry is None or not begun.seen_by_nova:
@@ -235,4 +271,4 @@ class _Lesson:
 
 def _in_words(name: str) -> str:
     kind, _, which = name.partition("/")
-    return {ALL: "", "domain": f" in storage domain {which}", "target": f" to {which}"}[kind]
+    return {ALL: "", "cell": f" from cell {which}", "domain": f" in storage domain {which}", "target": f" to {which}"}[kind]

@@ -55,7 +55,7 @@ def place(ask: Ask, targets: Sequence[Host], room: Room) -> Placed | Refused:
     group = room.is_moving(ask)
     if group:
         return Refused(f"in line: another member of its server group {group} is on its way", busy=True, target=best.name)
-    if room.is_full(ask.domain.name if ask.domain else ""):
+    if room.is_full(ask.domain.name if ask.domain else "", best.name):
         return Refused("in line: as many evacuations are under way as are allowed", busy=True, target=best.name)
     if room.in_flight[best.name] >= room.limits.per_target:  # fewest in flight counts first: so it is with every other
         return Refused("in line: every fitting host is taking as many as are allowed", busy=True, target=best.name)

@@ -17,7 +17,7 @@ from hanode.core.judge import Evidence
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
 from hanode.core.model import Call, WantKind
 from hanode.core.order import Line, restart_order
-from hanode.core.pace import is_retry, room_for
+from hanode.core.pace import cells_of, is_retry, room_for
 from hanode.core.place import Placed, Refused, place
 from hanode.core.policy import MARKER, StorageDomain
 from hanode.core.records import HostRecovery, InstanceRecovery, ProofKind
@@ -337,7 +337,8 @@ def room_now(draft: Draft) -> Room | None:
     left = {host: dict(resources) for host, resources in sorted(free.items())}
     if not add_devices(draft, left):
         ground = replace(ground, pending=ground.pending.union(with_devices))
-    room = room_for(draft.timers.pace, draft.policy, left, domains, draft.now.s)
+    cells = cells_of(draft.fleet.hosts, draft.policy) if draft.fleet else {}
+    room = room_for(draft.timers.pace, draft.policy, left, domains, draft.now.s, cells)
     room.ground = ground
     for record in draft.records.values():
         for entry in record.instances.values():

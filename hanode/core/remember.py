@@ -9,7 +9,7 @@ from typing import cast
 from hanode.core.decisions import Beat, HostCheck, Timers, Trace
 from hanode.core.facts import DeviceCheck, Fleet, Host, Power, Reading, Unknown
 from hanode.core.model import Snapshot, WantKind
-from hanode.core.pace import learn
+from hanode.core.pace import cells_of, learn
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery
 
@@ -29,7 +29,7 @@ def remember(timers: Timers, snapshot: Snapshot, hosts: Mapping[str, HostRecover
     news = fleet is not None and fleet.started_s != timers.fleet_s
     return replace(
         timers,
-        pace=learn(timers.pace, hosts, snapshot.outcomes, policy, now_s),
+        pace=learn(timers.pace, hosts, snapshot.outcomes, policy, now_s, _cells(hosts, fleet, policy)),
         beats=_beats(timers.beats, fleet) if news else timers.beats,
         fleet_s=fleet.started_s if fleet is not None else None,
         power=_traces(timers.power, snapshot, WantKind.POWER),
@@ -52,6 +52,12 @@ def _checks(checks: Mapping[str, HostCheck], snapshot: Snapshot) -> Mapping[str,
         else:
             found[host] = HostCheck(cast("tuple[DeviceCheck, ...]", reading.value), reading.started_s)
     return found
+
+
+def _cells(hosts: Mapping[str, HostRecovery], fleet: Reading[object] | None, policy: Policy) -> Mapping[str, str]:
+    if fleet is None or not isinstance(fleet.value, Fleet):
+        return {}
+    return cells_of({name: fleet.value.hosts[name] for name in sorted(hosts) if name in fleet.value.hosts}, policy)
 
 
 def _beats(beats: Mapping[str, Beat], reading: Reading[object] | None) -> Mapping[str, Beat]:

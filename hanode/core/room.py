@@ -20,6 +20,7 @@ class Limits:
     at_once: float = float("inf")
     per_target: float = float("inf")
     per_domain: float = float("inf")
+    per_cell: float = float("inf")
     groups_one_by_one: bool = False  # no two members of a hard server group on their way together
     doubted_alone: bool = False  # beside an instance that may be what kills hosts nothing else is on its way
 
@@ -99,6 +100,8 @@ class Room:
     ground: Ground = field(default_factory=Ground)
     in_flight: Counter[str] = field(default_factory=Counter)  # evacuations under way, by target
     in_domain: Counter[str] = field(default_factory=Counter)
+    cells: Mapping[str, str] = field(default_factory=dict)  # host -> its cell of Nova, where that is declared
+    in_cell: Counter[str] = field(default_factory=Counter)
     in_rack: Counter[str] = field(default_factory=Counter)
     coming: set[str] = field(default_factory=set)  # hosts to which something is under way
     kept: set[str] = field(default_factory=set)  # hosts to which one goes that goes alone
@@ -119,6 +122,7 @@ class Room:
         self.in_flight[host] += 1
         self.coming.add(host)
         self.in_domain[domain] += 1
+        self.in_cell[self.cells.get(host, "")] += 1
         self.in_rack[self.ground.racks.get(host, "")] += 1
         self.total += 1
 
@@ -160,5 +164,8 @@ class Room:
         others = {*found[0].moving, *self.joined.get(group_id, {})} - {ask.instance.instance_id}
         return found[0].name if others else ""
 
-    def is_full(self, domain: str) -> bool:
-        return self.total >= self.limits.at_once or self.in_domain[domain] >= self.limits.per_domain
+    def is_full(self, domain: str, host: str) -> bool:
+        """Nova evacuates within a cell, so the one of the target is that of the failed host as well."""
+        cell = self.cells.get(host)
+        cell_is_full = cell is not None and self.in_cell[cell] >= self.limits.per_cell
+        return self.total >= self.limits.at_once or self.in_domain[domain] >= self.limits.per_domain or cell_is_full

@@ -197,6 +197,52 @@ def test_a_closed_window_counts_as_if_the_rest_were_under_way() -> None:
     assert room.total == 0
 
 
+def of_cells(*outcomes: tuple[str, Outcome], under_way: int = 16) -> Pace:
+    """Two failed hosts, each in a cell of its own, with as many under way from each; what Nova has answered comes by the cell's name."""
+    cells, evacuated = {"c1": "one", "c9": "two"}, {}
+    for offset, (host, cell) in enumerate(sorted(cells.items())):
+        numbers = range(100 * offset, 100 * offset + under_way)
+        entries = {f"vm{n:03}": entry(n, I.UNDERWAY, target=f"{cell}-{n % 8}") for n in numbers}
+        evacuated[host] = HostRecovery(host, f"{host}-1", HostState.EVACUATING, "", "T", instances=entries)
+    host_of = {cell: host for host, cell in cells.items()}
+    told = [replace(o, action=replace(o.action, host=host_of[cell])) for cell, o in outcomes]
+    pace = learn(Pace(), evacuated, (), POLICY, 0.0, cells)
+    return learn(pace, evacuated, told, POLICY, 40.0, cells)
+
+
+def test_a_cell_whose_database_is_slow_gets_fewer_and_the_others_do_not() -> None:
+    """The API is the same for all of them: what only one waits for is its own."""
+    quick = [("one", posted(n, 0.5, 2.0)) for n in range(4)]
+    slow = [("two", posted(n, 15.0, 30.0)) for n in range(100, 104)]
+    pace = of_cells(*quick, *slow)
+    assert size_of(pace.windows, "cell/two", POLICY) < 16
+    assert size_of(pace.windows, "cell/one", POLICY) == 32 <= size_of(pace.windows, ALL, POLICY)
+    assert any(said.startswith("evacuations from cell two: at most") for said in pace.closed)
+
+
+def test_a_cell_that_takes_none_leaves_the_others_alone() -> None:
+    """Its database is away: Nova answers 500 for that cell, and takes those of the others as before."""
+    quick = [("one", posted(n, 0.5, 2.0)) for n in range(4)]
+    pace = of_cells(*quick, ("two", posted(100, 30.0, 31.0, Result.AMBIGUOUS)))
+    assert size_of(pace.windows, "cell/two", POLICY) < 16
+    assert size_of(pace.windows, ALL, POLICY) >= 32
+
+
+def test_where_every_cell_is_slow_the_whole_is() -> None:
+    """Then it is the API itself, or what all of them share."""
+    pace = of_cells(*(("one", posted(n, 15.0, 30.0)) for n in range(4)), *(("two", posted(n, 15.0, 30.0)) for n in range(100, 104)))
+    assert size_of(pace.windows, ALL, POLICY) < 32
+
+
+def test_a_closed_cell_takes_no_more_and_another_does() -> None:
+    """Undeclared hosts know no such limit."""
+    windows = {"cell/two": Window(5.0)}
+    room = room_for(Pace(windows), POLICY, {"a": {}, "b": {}, "c": {}}, ("",), 0.0, {"a": "one", "b": "two"})
+    for _ in range(5):
+        room.start("b", "", {})
+    assert (room.is_full("", "b"), room.is_full("", "a"), room.is_full("", "c")) == (True, False, False)
+
+
 def test_with_the_last_evacuation_everything_is_forgotten() -> None:
     """What was true in one storm says little of the next."""
     wave = Wave()
