@@ -73,7 +73,7 @@ class Messaging:
             # Of the transport's own drivers only this tells whether it was sent; `retry=0`: the courier repeats.
             self._transport._send_notification(target, {}, self._message(news, priority), version=ENVELOPE, retry=0)
         except Exception as error:  # each driver raises what its library does: whatever it was, nobody knows who took it
-            raise Ambiguous(f"the message bus did not take it: {type(error).__name__}") from error
+            raise Ambiguous(_words(error)) from error
 
     def _message(self, news: News, priority: str) -> dict[str, Any]:
         """As `Notifier._notify` makes it; its id is equal for every attempt, so that a receiver can tell."""
@@ -83,3 +83,11 @@ class Messaging:
             "payload": {"hanode_object.name": "NewsPayload", "hanode_object.namespace": "hanode", "hanode_object.version": VERSION,
                         "hanode_object.data": json.loads(body_of(news, self._sender))},
         }
+
+
+def _words(error: Exception) -> str:
+    """By the name of what the driver's library raises: its own words may hold the whole address, and so the password."""
+    name = type(error).__name__
+    if name in {"AccessRefused", "NotAllowed"}:
+        return f"the message bus refuses the login ({name}): look at user, password and vhost in [notifications] messaging_url"
+    return f"the message bus did not take it: {name}"
