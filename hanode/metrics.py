@@ -74,6 +74,7 @@ CLOUD: Mapping[str, tuple[str, str]] = {
     "hanode_instances_down_oldest_seconds": ("For how long the first of them has been down; 0 when none is", ""),
     "hanode_instances_waiting": ("Instances that no host can take now, by what is in the way", "reason"),
     "hanode_findings": ("What the leader's own daily `hanode config check` found, by severity", "severity"),
+    "hanode_credential_expires_seconds": ("Seconds until the first credential or certificate of a kind runs out", "what"),
     "hanode_instances_skipped": ("Instances of failed hosts that are deliberately left alone, by why", "reason"),
 }
 
@@ -87,13 +88,16 @@ class _Cloud(Collector):
     def __init__(self) -> None:
         self._shown: Mapping[str, Values] = {}
         self.findings: Values = {}
+        self.ends: Values = {}  # Unix times: what is left of them is told at each scrape
 
     def show(self, numbers: Mapping[str, Values]) -> None:
         zeros = {name: dict.fromkeys(values, 0.0) for name, values in self._shown.items()} if numbers else {}
         self._shown = {name: {**zeros.get(name, {}), **values} for name, values in numbers.items()}
 
     def collect(self) -> Iterator[Metric]:
-        shown = {**self._shown, **({"hanode_findings": self.findings} if self._shown and self.findings else {})}
+        left = {what: at_s - time.time() for what, at_s in self.ends.items()}
+        looked = {"hanode_findings": self.findings, "hanode_credential_expires_seconds": left} if self._shown else {}
+        shown = {**self._shown, **{name: values for name, values in looked.items() if values}}
         for name, values in sorted(shown.items()):
             text, label = CLOUD[name]
             family = GaugeMetricFamily(name, text, labels=[label] if label else [])
@@ -147,6 +151,11 @@ def cloud_is(numbers: Mapping[str, Values]) -> None:
 def findings_are(by_severity: Values) -> None:
     """Of the leader's newest check; empty when it has not looked yet."""
     _CLOUD.findings = by_severity
+
+
+def credentials_end(by_kind: Values) -> None:
+    """When, as Unix times; of the leader's newest look."""
+    _CLOUD.ends = by_kind
 
 
 def acted(kind: str, result: str) -> None:

@@ -58,6 +58,7 @@ class DailyCheck:
             self._leads, self._found = leads, {}
             self._next_check_s, self._next_version_s = now_s + self._rhythm.first_s, now_s + self._rhythm.version_s
             metrics.findings_are({})
+            metrics.credentials_end({})
         if not leads or is_busy or (self._thread is not None and self._thread.is_alive()):
             return
         if now_s < min(self._next_check_s, self._next_version_s):
@@ -80,15 +81,16 @@ class DailyCheck:
             if self._leads and (is_due or version != self._version):
                 if self._version and version != self._version:
                     LOG.info("check: Nova offers microversion %s now, %s before: looking at everything anew", version, self._version)
-                self._tell(self._check())
+                self._tell({str(row["what"]): row for row in self._rows_of("check")})
+                self._show(self._rows_of("expiry"))
             self._version = version
         except HanodeError as error:
             LOG.warning("check: could not look at the configuration by itself, trying again later: %s", error)
 
-    def _check(self) -> Mapping[str, Mapping[str, Any]]:
-        """The findings by what they are about."""
+    def _rows_of(self, what: str) -> Sequence[Mapping[str, Any]]:
+        """What `hanode config WHAT` lists."""
         files = [word for file in self._files for word in ("--config-file", file)]
-        command = ["nice", "-n", "19", sys.executable, "-m", "hanode", "config", "check", "-f", "json", *files]
+        command = ["nice", "-n", "19", sys.executable, "-m", "hanode", "config", what, "-f", "json", *files]
         try:
             # The environment goes along, as systemd hands secrets over by it; the arguments hold none.
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -99,10 +101,10 @@ class DailyCheck:
         with process:
             return self._rows(process)
 
-    def _rows(self, process: subprocess.Popen[str]) -> Mapping[str, Mapping[str, Any]]:
+    def _rows(self, process: subprocess.Popen[str]) -> Sequence[Mapping[str, Any]]:
         try:
             shown, said = process.communicate(timeout=self._rhythm.limit_s)
-            return {str(row["what"]): row for row in json.loads(shown)}
+            return [{**row, "what": row["what"]} for row in json.loads(shown)]
         except subprocess.TimeoutExpired as error:
             raise Ambiguous(f"no end within {self._rhythm.limit_s:g} s") from error
         except (ValueError, KeyError, TypeError) as error:
@@ -129,6 +131,16 @@ class DailyCheck:
             self._notify(Phase.ENDS, Level.INFO, what, f"check: not found any more: {what}")
         self._found = found
         LOG.info("check: %d findings, %d of them errors; `hanode config check` shows them", len(found), len(_errors(found)))
+
+    def _show(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Of each kind what runs out first; what never does, or cannot be read, has no number."""
+        ends: dict[str, float] = {}
+        for row in rows:
+            if row.get("expires"):
+                at_s = datetime.fromisoformat(row["expires"]).timestamp()
+                ends[row["what"]] = min(at_s, ends.get(row["what"], at_s))
+        if self._leads:
+            metrics.credentials_end(ends)
 
     def _notify(self, phase: Phase, level: Level, what: str, text: str) -> None:
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -19,11 +19,15 @@ from openstack.config import OpenStackConfig
 from openstack.exceptions import SDKException
 
 import hanode
-from hanode.adapters.rest import Rest, cause_of
-from hanode.errors import ConfigError, Refused, Unreachable
+from hanode.adapters.expiry import Expiry, moment
+from hanode.adapters.rest import Rest, cause_of, parsing
+from hanode.errors import ConfigError, HanodeError, Refused, Unreachable
 
 # The SDK warns of a library that it could use for metrics, each time; nobody asked it for metrics.
 warnings.filterwarnings("ignore", message="Support for InfluxDB")
+
+APPLICATION_CREDENTIAL, PASSWORD = "application_credential", "password"
+"""What we log in by, as a label."""
 
 CONNECTIONS = 64
 """Kept open per service address; more concurrent calls than that open connections of their own."""
@@ -71,6 +75,9 @@ class Keystone:
         self._session: Any = self._region.get_session()
         self.auth_url = str(self._region.config.get("auth", {}).get("auth_url", credentials.auth_url)).rstrip("/")
         self.region = str(self._region.get_region_name() or "")
+        # By the address at which we log in: who is let in there need not be let in at another of its endpoints.
+        self._identity = Rest(self, self._session, "identity", major="", region="", interface=credentials.interface,
+                              endpoint=self.auth_url if self.auth_url.endswith("/v3") else f"{self.auth_url}/v3")
 
     def identity(self) -> str:
         return f"{self.auth_url} {self.region}".strip()
@@ -91,6 +98,25 @@ class Keystone:
         """The roles that our token has."""
         self.authenticate()
         return frozenset(self._session.auth.get_access(self._session).role_names)
+
+    def read_expiry(self) -> Expiry:
+        """Of what we log in by: an application credential, or a password. Who may not read it of himself is told so: it is no error."""
+        what, path, where = self._login()
+        try:
+            self.authenticate()
+            path = path.format(user=self._session.get_user_id())
+            with parsing("Keystone", path):
+                (body,) = self._identity.get(path).values()
+                return Expiry(what, where, moment(body["expires_at" if what == APPLICATION_CREDENTIAL else "password_expires_at"]))
+        except HanodeError as error:
+            return Expiry(what, where, unknown=str(error))
+
+    def _login(self) -> tuple[str, str, str]:
+        auth = self._region.config.get("auth", {})
+        credential = auth.get("application_credential_id", "")
+        if credential:
+            return APPLICATION_CREDENTIAL, f"/users/{{user}}/application_credentials/{credential}", self._credentials.who
+        return PASSWORD, "/users/{user}", self._credentials.who
 
     def authenticate(self) -> None:
         """Have a valid token, asking Keystone only when there is none. Nothing but Keystone is ever written to here."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from hanode.adapters import nova, placement
+from hanode.adapters.expiry import Expiry
 from hanode.adapters.glance import Glance
 from hanode.adapters.keystone import Credentials, Keystone
 from hanode.adapters.neutron import Neutron
@@ -45,6 +46,13 @@ class OpenStackCloud:
 
     def roles(self) -> frozenset[str]:
         return self._keystone.roles()
+
+    def read_expiry(self) -> Expiry:
+        """Until when we are let in."""
+        return self._keystone.read_expiry()
+
+    def keystone_url(self) -> str:
+        return self._keystone.auth_url
 
     def offered(self, service_type: str) -> tuple[Microversion, Microversion]:
         return self._rests[service_type].offered()

@@ -11,7 +11,7 @@ from hanode.errors import Refused
 
 @dataclass(frozen=True)
 class Right:
-    service: str  # "nova" | "placement" | "neutron" | "glance"
+    service: str  # "nova" | "placement" | "neutron" | "glance" | "keystone"
     method: str
     path: str  # with {} for ids; of an action its name after a space
     rules: tuple[str, ...]  # the releases of a service differ: not every one knows all of them
@@ -56,6 +56,8 @@ RIGHTS: tuple[Right, ...] = (
     Right("placement", "PUT", "/allocations/{}", ("placement:allocations:update",)),
     Right("neutron", "GET", "/v2.0/agents", ("get_agent",)),
     Right("glance", "GET", "/v2/images", ("get_images",)),
+    Right("keystone", "GET", "/users/{}", ("identity:get_user",)),
+    Right("keystone", "GET", "/users/{}/application_credentials/{}", ("identity:get_application_credential",)),
 )
 
 RULE = re.compile(r'^#?"([^"]+)": "([^"]*)"$', re.MULTILINE)

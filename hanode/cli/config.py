@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from hanode.cli import proposal
 from hanode.cli.base import OK, REFUSED, Act, Rows
@@ -31,6 +32,24 @@ class ConfigCheck(Rows):
         found = survey.findings(parsed_args.config_file)
         self._failed = any(finding.severity is Severity.ERROR for finding in found)
         return ("severity", "what", "why", "remedy"), [(str(f.severity), f.what, f.why, f.remedy) for f in found]
+
+
+class ConfigExpiry(Rows):
+    """Show what runs out one day, and when: passwords, credentials and certificates of this controller, Keystone, etcd and power devices.
+
+    The leader looks once a day as well: metric hanode_credential_expires_seconds, alert HanodeCredentialExpires. Needs no daemon.
+    """
+
+    example = "  hanode config expiry\n  hanode config expiry -f json\n  hanode config expiry -f value -c days -c what -c where"
+
+    def take_action(self, parsed_args: argparse.Namespace) -> tuple[Sequence[str], Sequence[tuple[str, ...]]]:
+        from hanode.cli import survey  # as above
+        from hanode.cli.expiry import left_days
+
+        found, now = survey.expiries(parsed_args.config_file), datetime.now(UTC)
+        rows = [(f.what, f.where, f"{f.at:%Y-%m-%dT%H:%M:%SZ}" if f.at else "", f"{left_days(f.at, now):.0f}" if f.at else "",
+                 f.unknown or ("" if f.at else "never")) for f in found]
+        return ("what", "where", "expires", "days", "note"), rows
 
 
 class ConfigShow(Rows):

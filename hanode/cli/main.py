@@ -62,6 +62,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "pause": brake.Pause,
     "resume": brake.Resume,
     "config check": config.ConfigCheck,
+    "config expiry": config.ConfigExpiry,
     "config show": config.ConfigShow,
     "config propose": config.ConfigPropose,
     "config rights": config.ConfigRights,

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 from hanode.adapters import etcd_health
 from hanode.adapters.etcd_client import Access
+from hanode.adapters.expiry import Expiry
 from hanode.adapters.fencing.config import FencingConfig
 from hanode.adapters.fencing.devices import Devices
 from hanode.adapters.openstack import PINNED, OpenStackCloud
-from hanode.cli import checkup
+from hanode.cli import checkup, expiry
 from hanode.cli.checkup import Finding, Severity
 from hanode.conf import build
 from hanode.core.facts import Fleet
@@ -64,6 +65,7 @@ def _look(survey: Survey, settings: build.Settings) -> None:
     hosts, plans, stores = Devices(devices).hosts(), devices.plans(), devices.stores.plans()
     policy = survey.try_("configuration", "", lambda: build.policy(settings, hosts, plans, stores))
     _look_at_journal(survey, settings)
+    fleet = None
     cloud = survey.try_("Keystone", "see [keystone]; nothing else of the cloud was looked at", lambda: _connected(settings))
     if cloud is not None:
         fleet = _look_at_cloud(survey, cloud)
@@ -71,8 +73,20 @@ def _look(survey: Survey, settings: build.Settings) -> None:
             survey.add(checkup.of_hosts(fleet, policy))
             services = survey.try_("the catalogue", "look at Keystone", cloud.catalogue)
             survey.add(checkup.of_neighbours(services or (), policy, fleet))
+    known = fleet.hosts if fleet is not None else ()
+    survey.add(expiry.of_expiry(expiry.expiries(settings, cloud, devices, known), datetime.now(UTC)))
     if policy is not None:
         survey.add(checkup.of_rest(policy))
+
+
+def expiries(files: Sequence[str]) -> list[Expiry]:
+    """Everything that runs out, whatever of it can be read. ConfigError when the files cannot be."""
+    settings = build.load(files)
+    cloud, known = None, Fleet({}, ())
+    with suppress(HanodeError):  # `config check` says why
+        cloud = _connected(settings)
+        known = cloud.read_fleet()
+    return expiry.expiries(settings, cloud, read_devices(settings), known.hosts)
 
 
 def _connected(settings: build.Settings) -> OpenStackCloud:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from hanode.adapters.expiry import Expiry
 from hanode.adapters.fencing.config import load as load_fencing
-from hanode.cli import checkup, proposal
+from hanode.cli import checkup, expiry, proposal
 from hanode.cli.checkup import Finding, Severity
 from hanode.conf import build
 from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Service
 from hanode.core.policy import Policy
+from hanode.sim.cloud import EmbeddedCloud
 from hanode.sim.etcd import EtcdCluster, etcd_binary, wait_until
 from tests.core.cli_stage import Terminal
 
@@ -102,6 +105,25 @@ def test_a_role_that_is_not_admin_is_told() -> None:
     assert said(checkup.of_roles({"admin", "member"})) == []
 
 
+def test_what_runs_out_is_told_in_time() -> None:
+    """30 days are enough to ask whoever issues it, a week is not; what cannot be read is said and is no error."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    ends = {"31 days": 31, "29 days": 29, "6 days": 6, "yesterday": -1}
+    found = [Expiry("web", where, now + timedelta(days=days)) for where, days in ends.items()]
+    found += [Expiry("password", "user 'hanode'"), *(Expiry("bmc_server", f"bmc{n}", unknown="no route") for n in range(2))]
+    assert said(expiry.of_expiry(found, now)) == [
+        ("info", "when it runs out is not known: bmc server bmc0, bmc1"),
+        ("warning", "web 29 days runs out soon"), ("error", "web 6 days runs out soon"), ("error", "web yesterday has run out"),
+    ]
+
+
+def test_every_kind_that_can_run_out_has_a_remedy() -> None:
+    """Each is a label as well, and the page of metrics names it."""
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    (row,) = [line for line in page.splitlines() if line.startswith("| `hanode_credential_expires_seconds`")]
+    assert all(what in row for what in expiry.HELP)
+
+
 # --------------------------------------------------------------------------- the whole command
 
 
@@ -132,6 +154,25 @@ def test_a_check_lists_every_mistake_of_the_file(configured: Callable[..., Termi
     whys = [row["why"] for row in json.loads(shown)]
     assert code == 1 and len(whys) == 2
     assert any("did you mean fence_after_s?" in why for why in whys)
+
+
+def test_a_login_that_ends_is_told_with_its_day(configured: Callable[..., Terminal], cloud: EmbeddedCloud) -> None:
+    """By a password as by an application credential."""
+    cloud._keystone.expires_at = f"{datetime.now(UTC) + timedelta(days=3, hours=1):%Y-%m-%dT%H:%M:%S.%f}"
+    terminal = configured()
+    code, shown, _ = terminal("config expiry -f json")
+    (row,) = [row for row in json.loads(shown) if row["what"] == "password"]
+    assert (code, row["days"], row["note"]) == (0, "3", "")
+    code, found = check(terminal)
+    assert code == 1 and [row["severity"] for what, row in found.items() if what.startswith("password ")] == ["error"]
+
+
+def test_who_may_not_read_when_his_login_ends_is_told_so(configured: Callable[..., Terminal], cloud: EmbeddedCloud) -> None:
+    """Not knowing it stops nothing: it is no error, and no date is guessed."""
+    cloud._keystone.tells_expiry = False
+    code, found = check(configured())
+    (what,) = [what for what in found if what.startswith("when it runs out is not known: password")]
+    assert code == 0 and found[what]["severity"] == "info" and "403" in found[what]["why"]
 
 
 def test_a_check_does_not_make_the_journal(configured: Callable[..., Terminal], tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hanode import metrics
 from hanode.adapters.daily_check import DailyCheck, Rhythm
 from hanode.core.news import News, Phase
 from hanode.errors import Unreachable
+from hanode.sim.cloud import EmbeddedCloud
 from tests.core.cli_stage import Terminal
 
 LIMIT_S = 120.0
@@ -56,6 +58,10 @@ class Looking:
             self.check._thread.join(LIMIT_S)
             assert not self.check._thread.is_alive()
 
+    def left_s(self, what: str) -> float | None:
+        metrics.cloud_is({"hanode_hosts_protected": {"": 1}})
+        return metrics.REGISTRY.get_sample_value("hanode_credential_expires_seconds", {"what": what})
+
     def findings(self) -> dict[str, float]:
         metrics.cloud_is({"hanode_hosts_protected": {"": 1}})
         names = ("error", "warning", "info")
@@ -69,6 +75,7 @@ def looking(configured: Callable[..., Terminal]) -> Iterator[Looking]:
     rhythm = Rhythm(first_s=10.0, every_s=1000.0, version_s=100.0, limit_s=LIMIT_S)
     yield Looking(DailyCheck([str(terminal.config)], nova, told, rhythm), nova, told, terminal)
     metrics.findings_are({})
+    metrics.credentials_end({})
     metrics.cloud_is({})
 
 
@@ -97,16 +104,31 @@ def test_an_upgrade_of_nova_is_looked_at_at_once(
     caplog.set_level("INFO")
     looked: list[str] = []
 
-    def counted(self: DailyCheck) -> Mapping[str, Mapping[str, Any]]:
-        looked.append(looking.nova.version)
-        return {}
+    def counted(self: DailyCheck, what: str) -> Sequence[Mapping[str, Any]]:
+        if what == "check":
+            looked.append(looking.nova.version)
+        return []
 
-    monkeypatch.setattr(DailyCheck, "_check", counted)
+    monkeypatch.setattr(DailyCheck, "_rows_of", counted)
     for now_s, version in ((0.0, "2.95"), (10.0, "2.95"), (110.0, "2.95"), (210.0, "2.96"), (310.0, "2.96")):
         looking.nova.version = version
         looking.at(now_s)
     assert looked == ["2.95", "2.96"] and looking.nova.asked == 4
     assert "Nova offers microversion 2.96 now, 2.95 before" in caplog.text
+
+
+def test_what_runs_out_is_counted_down(looking: Looking, cloud: EmbeddedCloud) -> None:
+    """A password that ends next month is changed on a quiet day; between two looks the number falls by itself."""
+    cloud._keystone.expires_at = f"{datetime.now(UTC) + timedelta(days=20):%Y-%m-%dT%H:%M:%S.%f}"
+    looking.at(0.0)
+    assert looking.left_s("password") is None, "nobody has looked"
+    looking.at(10.0)
+    left_s = looking.left_s("password")
+    assert left_s is not None and 19.9 * 86400 < left_s < 20 * 86400
+    assert (looking.left_s("password") or 0.0) < left_s
+    assert looking.findings()["warning"] >= 1.0
+    looking.at(20.0, leads=False)
+    assert looking.left_s("password") is None
 
 
 def test_nothing_is_looked_at_during_an_incident_or_by_a_standby(looking: Looking) -> None:

@@ -254,7 +254,7 @@ _hanode; echo "${COMPREPLY[@]}"
 @pytest.mark.parametrize(("typed", "offered"), [
     (["hanode", "inc"], {"incident"}),
     (["hanode", "incident", "w"], {"watch"}),
-    (["hanode", "config", ""], {"check", "show", "propose", "rights", "policy"}),
+    (["hanode", "config", ""], {"check", "expiry", "show", "propose", "rights", "policy"}),
     (["hanode", "pause", "--f"], {"--for"}),
 ])
 def test_the_shell_completes_commands_and_options(tmp_path: Path, typed: list[str], offered: set[str]) -> None:

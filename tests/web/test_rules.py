@@ -95,7 +95,7 @@ def case(at: str, fires: str, **series: str | None) -> Case:
 
 
 LABELS = {"hosts": "verdict", "incidents": "state", "holds": "hold", "instances": "state", "instances_waiting": "reason",
-          "instances_skipped": "reason", "mode": "mode", "findings": "severity"}
+          "instances_skipped": "reason", "mode": "mode", "findings": "severity", "credential_expires_seconds": "what"}
 
 
 def _named(name: str) -> str:
@@ -146,6 +146,8 @@ CASES: Mapping[str, Case] = {
     "restless": case("30m", "HanodeOfficeRestless", term="1x20 2x20 3x20 4x20 5x20 6x400"),
     "an error was found": case("1m", "HanodeCheckFindsErrors", findings__error=always(1)),
     "a warning was found": case("30m", "", findings__warning=always(3), findings__error=always(0)),
+    "a password ends next week": case("1m", "HanodeCredentialExpires", credential_expires_seconds__password=always(7 * 86400)),
+    "a certificate ends next year": case("30m", "", credential_expires_seconds__web=always(300 * 86400)),
     "notifications do not arrive": Case("12m", frozenset({"HanodeNotificationsFail"}), {
         f'hanode_notifications_total{{channel="webhook",outcome="failed",{A}}}': RISING}),
     "a notification that failed once": Case("40m", frozenset(), {

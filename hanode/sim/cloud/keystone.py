@@ -11,6 +11,7 @@ from typing import Any
 
 from hanode.sim.cloud.http import HttpError, Request, Response, Route
 
+USER_ID = "5f3c0de15f3c0de15f3c0de15f3c0de1"
 USER, PASSWORD, PROJECT, REGION = "hanode", "embedded", "service", "embedded"
 APPLICATION_CREDENTIAL, APPLICATION_SECRET = "embedded-credential", "embedded-secret"
 
@@ -23,10 +24,14 @@ class Keystone:
         self._ends: dict[str, float] = {}
         self._lock = threading.Lock()
         self.catalog: Mapping[str, str] = {}  # service type -> url
+        self.expires_at: str | None = None  # password and application credential
+        self.tells_expiry = True  # else a user may not read himself
         self.url = ""
         self.routes = (
             Route("GET", "/identity(?:/v3)?", self._version),
             Route("POST", "/identity/v3/auth/tokens", self._issue),
+            Route("GET", "/identity/v3/users/([^/]+)", self._user),
+            Route("GET", "/identity/v3/users/([^/]+)/application_credentials/([^/]+)", self._credential),
         )
 
     def require_token(self, request: Request) -> None:
@@ -43,6 +48,19 @@ class Keystone:
         return Response(200, {"version": {"id": "v3.14", "status": "stable", "media-types": [],
                                           "links": [{"rel": "self", "href": f"{self.url}/"}]}})
 
+    def _user(self, request: Request, user_id: str) -> Response:
+        self._let_in(request, user_id)
+        return Response(200, {"user": {"id": USER_ID, "name": USER, "password_expires_at": self.expires_at}})
+
+    def _credential(self, request: Request, user_id: str, credential_id: str) -> Response:
+        self._let_in(request, user_id)
+        return Response(200, {"application_credential": {"id": credential_id, "expires_at": self.expires_at}})
+
+    def _let_in(self, request: Request, user_id: str) -> None:
+        self.require_token(request)
+        if user_id != USER_ID or not self.tells_expiry:
+            raise HttpError(Response(403, {"error": {"code": 403, "message": "You are not authorized.", "title": "Forbidden"}}))
+
     def _issue(self, request: Request) -> Response:
         if not _is_known(request.body):
             return _unauthorized()
@@ -56,7 +74,7 @@ class Keystone:
         domain = {"id": "default", "name": "Default"}
         return {
             "methods": ["password"], "issued_at": _stamp(now), "expires_at": _stamp(now + timedelta(seconds=self._ttl_s)),
-            "user": {"id": USER, "name": USER, "domain": domain},
+            "user": {"id": USER_ID, "name": USER, "domain": domain},
             "project": {"id": PROJECT, "name": PROJECT, "domain": domain},
             "roles": [{"id": "admin", "name": "admin"}],
             "catalog": [_entry(service_type, url) for service_type, url in sorted(self.catalog.items())],
