@@ -44,8 +44,10 @@ from hanode.conf.probing import Network, kdump
 from hanode.core.decisions import Verdict
 from hanode.core.lifecycle import HostState
 from hanode.core.policy import Policy
+from hanode.core.preview import Lasted
 from hanode.engine import tick
 from hanode.engine.bell import Bell
+from hanode.engine.forecast import Past
 from hanode.engine.herald import Herald
 from hanode.engine.ledger import ForeignJournal, Ledger
 from hanode.engine.log_line import keep_lines
@@ -102,6 +104,7 @@ class Parts:
     cloud: str = ""
     notifier: Couriers = field(default_factory=Couriers)
     check: DailyCheck | None = None
+    lasted: Callable[[bool, bool], Lasted] = lambda *_: Lasted()  # as `Past.lasted`
 
 
 class Patiently(Protocol):
@@ -193,15 +196,14 @@ class Daemon:
     def _show(self, parts: Parts) -> None:
         """To Prometheus, load balancers and people: how this process is."""
         engine = parts.engine
-        measure(engine.leads, engine.status)
+        is_busy = any(host["state"] != HostState.WATCHED for host in engine.status.get("hosts", {}).values())
+        measure(engine.leads, engine.status, parts.lasted(engine.leads, is_busy))
         metrics.is_ready(engine.ready)
         if not engine.leads:
             parts.notifier.forget()  # only the leader tells; another tells what is open anew
         if parts.check is not None:
-            is_busy = any(host["state"] != HostState.WATCHED for host in engine.status.get("hosts", {}).values())
             parts.check.tick(engine.leads, is_busy)
-        role = "leader" if engine.leads else "standby"
-        self._web.site.pulse = Pulse(role, engine.ready, time.monotonic(), 2 * parts.policy.lease_ttl_s)
+        self._web.site.pulse = Pulse("leader" if engine.leads else "standby", engine.ready, time.monotonic(), 2 * parts.policy.lease_ttl_s)
 
     def _log_changes(self, engine: Engine) -> None:
         """Whether we lead, and what keeps us from our work: said when it changes, seconds aside."""
@@ -335,16 +337,15 @@ def _connect_all(settings: build.Settings, patiently: Patiently) -> Parts:
     devices.reach(cloud.baremetal)
     ledger = Ledger(journal, cloud.identity(), settings.get("journal", "history"))
     patiently("the journal", ledger.load)
-    clock = SystemClock()
+    clock, executor = SystemClock(), ThreadExecutor()
     node, ttl_s = settings.host_id, policy.lease_ttl_s
     leadership = open_leadership(settings.get("journal", "url"), settings.cluster_id, node, ttl_s, access)
     office = Office(ledger, leadership, clock, node=node, ttl_s=ttl_s, margin_s=ttl_s / 5)
-    executor = ThreadExecutor()
     notifier = open_notifier(tellers, frozenset(settings.get("notifications", "events")), settings.get("notifications", "give_up_s"))
     narrator = Chorus(LogNarrator(), Herald(notifier, node))
     engine = tick.Engine(cloud, devices, probe, programs, ledger, office, clock, executor, policy, narrator, node)
     check = DailyCheck(settings.files, lambda: nova_version(settings), notifier) if settings.get("DEFAULT", "daily_check") else None
-    return Parts(engine, executor, devices, policy, journal, cloud.identity(), notifier, check)
+    return Parts(engine, executor, devices, policy, journal, cloud.identity(), notifier, check, Past(ledger.read_history).lasted)
 
 
 def read_devices(settings: build.Settings) -> fencing.FencingConfig:

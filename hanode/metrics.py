@@ -72,6 +72,8 @@ CLOUD: Mapping[str, tuple[str, str]] = {
     "hanode_instances": ("Instances of open incidents by state", "state"),
     "hanode_instances_down": ("Instances that do not run now because their host failed", ""),
     "hanode_instances_down_oldest_seconds": ("For how long the first of them has been down; 0 when none is", ""),
+    "hanode_recovery_elapsed_seconds": ("For how long the open recovery goes on that is furthest behind its prediction; 0: none", ""),
+    "hanode_recovery_predicted_seconds": ("How long that was to take in all, by the incidents before; 0: not known", ""),
     "hanode_instances_waiting": ("Instances that no host can take now, by what is in the way", "reason"),
     "hanode_findings": ("What the leader's own daily `hanode config check` found, by severity", "severity"),
     "hanode_credential_expires_seconds": ("Seconds until the first credential or certificate of a kind runs out", "what"),

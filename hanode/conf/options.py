@@ -51,7 +51,7 @@ DEFAULT = (
                     "Nova was upgraded. What is wrong with a cloud is found on a quiet day; false: only when you type it."),
         cfg.FloatOpt("target_recovery_s", default=120.0, min=1.0, max=86400.0, mutable=True,
                      help="The recovery time of an instance that you aim at, from its host's last heartbeat. Reports are measured by it, "
-                     "and the alert HanodeRecoverySlow; nothing is decided by it."),
+                     "and by the alert HanodeRecoverySlow, which no recovery within it fires; nothing is decided by it."),
     ],
 )
 

@@ -92,7 +92,7 @@ class Book:
 
 
 class Ledger:
-    """The layout of the journal and every guard. Used by one thread; only `epoch_stands` may be called from others."""
+    """The layout of the journal and every guard. Used by one thread; only `epoch_stands` and `read_history` by others."""
 
     def __init__(self, journal: Journal, identity: str, history_kept: int = HISTORY_KEPT) -> None:
         self._journal = journal

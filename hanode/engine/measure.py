@@ -9,21 +9,26 @@ from typing import Any
 from hanode import metrics
 from hanode.core.decisions import Verdict
 from hanode.core.lifecycle import HostState, InstanceState
+from hanode.core.preview import Lasted
 from hanode.engine.age import time_of
+from hanode.engine.forecast import predicted_s
 from hanode.engine.reasons import OTHER, SKIPPED, WAITING
 
+NOTHING_YET = Lasted()
 
-def measure(leads: bool, status: Mapping[str, Any]) -> None:
-    """Called once a tick by every daemon; a standby has no numbers of the cloud."""
+
+def measure(leads: bool, status: Mapping[str, Any], lasted: Lasted = NOTHING_YET) -> None:
+    """Called once a tick by every daemon; a standby has no numbers of the cloud. `lasted`: how long recoveries took before."""
     led = leads and bool(status)
     metrics.in_office(status["leader"]["term"] if led else None)
-    metrics.cloud_is(numbers(status) if led else {})
+    metrics.cloud_is(numbers(status, lasted) if led else {})
 
 
-def numbers(status: Mapping[str, Any]) -> Mapping[str, metrics.Values]:
+def numbers(status: Mapping[str, Any], lasted: Lasted = NOTHING_YET) -> Mapping[str, metrics.Values]:
     hosts = list(status.get("hosts", {}).values())
     protected = [host for host in hosts if host["verdict"] != Verdict.EXEMPT]
     down = status.get("down", {})
+    elapsed_s, predicted = _slowest(status, lasted)
     return {
         "hanode_hosts": _counted(Verdict, (host["verdict"] for host in hosts)),
         "hanode_hosts_protected": {"": len(protected)},
@@ -38,9 +43,18 @@ def numbers(status: Mapping[str, Any]) -> Mapping[str, metrics.Values]:
         "hanode_instances": _counted(InstanceState, status.get("instances", {})),
         "hanode_instances_down": {"": down.get("instances", 0)},
         "hanode_instances_down_oldest_seconds": {"": _age_s(down.get("since", ""), status.get("updated_at", ""))},
+        "hanode_recovery_elapsed_seconds": {"": elapsed_s},
+        "hanode_recovery_predicted_seconds": {"": predicted},
         "hanode_instances_waiting": _counted(sorted({*WAITING.values(), OTHER}), status.get("waiting", {})),
         "hanode_instances_skipped": _counted(sorted({*SKIPPED.values(), OTHER}), status.get("skipped", {})),
     }
+
+
+def _slowest(status: Mapping[str, Any], lasted: Lasted) -> tuple[float, float]:
+    """Of the open recovery that is furthest behind its prediction: how long it has gone on, and how long it was to take; 0: not known."""
+    now = status.get("updated_at", "")
+    found = [(_age_s(one["since"], now), predicted_s(one["rounds"], lasted) or 0.0) for one in status.get("recovering", ())]
+    return max(found, key=lambda pair: (pair[0] / pair[1] if pair[1] else 0.0, pair[0]), default=(0.0, 0.0))
 
 
 def _counted(known: Iterable[str], values: Iterable[str] | Mapping[str, int]) -> metrics.Values:

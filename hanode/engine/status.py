@@ -17,6 +17,7 @@ from hanode.core.promise import sentence
 from hanode.core.records import HostRecovery, Roster
 from hanode.core.restore import ran
 from hanode.core.signals import probe_key
+from hanode.engine.forecast import recovering
 from hanode.engine.ledger import Guard
 from hanode.engine.reasons import SKIPPED, WAITING, reason_class
 
@@ -52,6 +53,7 @@ def published(
                      for one in decisions.timers.capacity or ()],
         "instances": dict(sorted(Counter(str(i.state) for r in records.values() for i in r.instances.values()).items())),
         "down": _down(records),
+        "recovering": recovering(records, (judgement.verdict for judgement in decisions.verdicts.values()), policy),
         "waiting": _reasons(records, InstanceState.WAITING, WAITING),
         "skipped": _reasons(records, InstanceState.SKIPPED, SKIPPED),
         "poll_s": policy.poll_s,

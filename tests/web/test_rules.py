@@ -44,7 +44,8 @@ def cloud(instance: str, **more: str) -> dict[str, str]:
     """The numbers that only the leader shows, of eight sound hosts."""
     verdicts = {"HEALTHY": 8, "SUSPECT": 0, "FAILED": 0, "AGENT_DOWN": 0, "PARTITIONED": 0, "HELD": 0}
     singles = {"hanode_instances_down": 0, "hanode_devices_quarantined": 0, "hanode_hosts_without_device": 0,
-               "hanode_hosts_unfenceable": 0, "hanode_capacity_unmet": 0, "hanode_instances_down_oldest_seconds": 0}
+               "hanode_hosts_unfenceable": 0, "hanode_capacity_unmet": 0, "hanode_instances_down_oldest_seconds": 0,
+               "hanode_recovery_elapsed_seconds": 0, "hanode_recovery_predicted_seconds": 0}
     return {
         **{f'hanode_hosts{{verdict="{verdict}",{instance}}}': always(count) for verdict, count in verdicts.items()},
         **{f"{name}{{{instance}}}": always(value) for name, value in singles.items()},
@@ -127,6 +128,19 @@ CASES: Mapping[str, Case] = {
     "down, and nothing moves": case("11m", "HanodeInstancesStayDown", instances_down=always(4)),
     "a recovery takes as long as it is meant to": case("30m", "", instances_down_oldest_seconds=always(230)),
     "a recovery takes twice as long": case("1m", "HanodeRecoverySlow", instances_down_oldest_seconds=always(250)),
+    "a recovery takes twice as long as those before it": case(
+        "1m", "HanodeRecoverySlow", recovery_elapsed_seconds=always(190), recovery_predicted_seconds=always(90)),
+    "a recovery is slow, within the time that is aimed at": case(
+        "30m", "", recovery_elapsed_seconds=always(110), recovery_predicted_seconds=always(30)),
+    "a large recovery takes as long as it was to": case(
+        "30m", "", recovery_elapsed_seconds=always(900), recovery_predicted_seconds=always(600),
+        instances_down_oldest_seconds=always(900)),
+    "nothing was measured before": case(
+        "1m", "HanodeRecoverySlow", recovery_elapsed_seconds=always(250), recovery_predicted_seconds=always(0),
+        instances_down_oldest_seconds=always(250)),
+    "a slow recovery that is only watched": case(
+        "30m", "", recovery_elapsed_seconds=always(900), recovery_predicted_seconds=always(90), mode__observe=always(1),
+        mode__act=always(0)),
     "nothing is recovered, by choice": case("30m", "", instances_down_oldest_seconds=always(900), mode__observe=always(1),
                                             mode__act=always(0)),
     "down, and it goes on": case("30m", "", instances_down=f"{STEPS}-1x{STEPS}"),
