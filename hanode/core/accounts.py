@@ -8,6 +8,7 @@ from dataclasses import replace
 from hanode.core.devices import wanted
 from hanode.core.facts import Instance, Resources
 from hanode.core.lifecycle import InstanceState
+from hanode.core.once import once_with
 from hanode.core.policy import MARKER, Policy
 from hanode.core.priority import Priority, is_wanted, priority_of, starts_after
 from hanode.core.records import Before, InstanceRecovery
@@ -56,6 +57,7 @@ def _unwanted(instance: Instance, policy: Policy) -> str:
     return ""
 
 
+@once_with
 def account(
     instance: Instance, domain: str, consumed: Mapping[str, Resources], policy: Policy, skip_images: frozenset[str]
 ) -> InstanceRecovery | None:
@@ -110,7 +112,8 @@ def table(
         if former is None or former.state in {InstanceState.RETURNED, InstanceState.VERIFIED}:
             result[instance_id] = entry
         elif untouched and former.state is InstanceState.PENDING and entry.before.power_state == "running" and not former.ours:
-            result[instance_id] = replace(former, before=entry.before)  # started since its host first fell silent
+            if former.before != entry.before:
+                result[instance_id] = replace(former, before=entry.before)  # started since its host first fell silent
         elif untouched and former.state is InstanceState.SKIPPED and entry.state is InstanceState.PENDING:
             result[instance_id] = replace(former, state=entry.state, reason=entry.reason)  # an operator did what its reason advised
         elif former.state is InstanceState.PENDING and entry.state is not InstanceState.PENDING:

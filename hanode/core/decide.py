@@ -17,22 +17,23 @@ from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgem
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.drill import drills
 from hanode.core.evacuate import evacuating, watch_instances
-from hanode.core.facts import Host, Power
+from hanode.core.facts import Host, Power, Reading
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.handover import hand_over
 from hanode.core.home import back_from_suspicion, releasing
-from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, idle_s, is_set_aside, judge
+from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, idle_s, is_set_aside
 from hanode.core.keep import keep_circumstances
 from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
 from hanode.core.maintenance import maintain
 from hanode.core.members import watch_members
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
+from hanode.core.once import once_with
 from hanode.core.policy import MARKER, Policy
 from hanode.core.posting import post_all
 from hanode.core.promise import watch_capacity
 from hanode.core.quarantine import doubt_devices
 from hanode.core.readiness import read_off, watch_devices
-from hanode.core.records import HostRecovery, Records
+from hanode.core.records import HostRecovery, Records, Roster
 from hanode.core.remember import remember
 from hanode.core.survey import survey
 from hanode.core.weigh import weigh
@@ -51,7 +52,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     draft.want(WantKind.FLEET, "", policy.poll_s)
     evidence = _evidence(draft)
     doubt_devices(draft, evidence)
-    draft.verdicts = {name: judge(e) for name, e in evidence.items()}
+    draft.verdicts = {name: e.judgement for name, e in evidence.items()}
     _know_the_living(draft, evidence)
     obey_for_all(draft)
     pause.run_on(draft)
@@ -71,8 +72,8 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     _tell(draft)
     left_for = hand_over(draft, evidence)
     unwell = {name: e for name, e in evidence.items() if draft.verdicts[name].verdict not in WELL or name in draft.records}
-    signs = {name: weigh(e, draft.timers.power) for name, e in unwell.items()}
-    return replace(draft.decisions(), hand_over=left_for, signs=signs)
+    signs = {name: weigh(replace(e, now_s=now.s) if e.now_s != now.s else e, draft.timers.power) for name, e in unwell.items()}
+    return draft.decisions(left_for, signs)
 
 
 def _evidence(draft: Draft) -> Mapping[str, Evidence]:
@@ -80,7 +81,15 @@ def _evidence(draft: Draft) -> Mapping[str, Evidence]:
     if fleet is None or reading is None:
         return {}
     awaited = _awaited(draft)
-    return {name: _evidence_of(draft, host, reading.started_s, name in awaited) for name, host in sorted(fleet.hosts.items())}
+    # In a quiet cloud the next decision comes with the next poll, for which nothing of this one is of use.
+    passing = _in_passing(reading, draft.policy, draft.roster) if draft.records or draft.powered else {}
+    return {name: _evidence_of(draft, host, reading.started_s, name in awaited, passing) for name, host in sorted(fleet.hosts.items())}
+
+
+@once_with
+def _in_passing(reading: Reading[object], policy: Policy, roster: Roster) -> dict[str, Evidence]:  # noqa: ARG001 - what they rest on
+    """Filled as they come: hosts at which nobody looks more closely are the same from one poll of Nova to the next."""
+    return {}
 
 
 def _awaited(draft: Draft) -> frozenset[str]:
@@ -89,21 +98,27 @@ def _awaited(draft: Draft) -> frozenset[str]:
     return frozenset(entry.target for entry in entries if entry.state in AWAITING)
 
 
-def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool) -> Evidence:
+def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool, passing: dict[str, Evidence]) -> Evidence:
     name, record = host.name, draft.records.get(host.name)
     beat = draft.beat(name)
     assert beat is not None, "remember() keeps a beat of every host of the fleet"
     named = _is_named(draft, name)
     suspected = record is not None and record.state is HostState.SUSPECT
     empty = suspected and not awaited and record is not None and not accounts.recoverable(record.instances)
-    e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, record=record, named=named, empty=empty)
+    known = passing.get(name) if record is None and not named else None
+    if known is not None and known.beat is beat:
+        e = known
+    elif record is None and not named:
+        e = passing[name] = Evidence(host, beat, looked_s, looked_s, draft.policy, draft.roster)
+    else:
+        e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, record=record, named=named, empty=empty)
     every_s = _attention(e)
     if every_s is None and e.beats and _has_read_off(draft, name):
         every_s = draft.policy.reading_gap_s  # it reports and has read off: either it came back, or the device lies
     if every_s is None:
         return e
     witnessed = _witnessed(draft, record, name, every_s)
-    e = replace(e, power=draft.power(name, every_s), probes=draft.probes(name, every_s), witnessed=witnessed)
+    e = replace(e, now_s=draft.now.s, power=draft.power(name, every_s), probes=draft.probes(name, every_s), witnessed=witnessed)
     return with_crash(draft, e, every_s)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
-from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Readiness, Timers, Trace, Verdict
+from hanode.core.decisions import Beat, Closed, Decisions, Hold, Judgement, Level, Note, Readiness, Sign, Timers, Trace, Verdict
 from hanode.core.facts import Fleet, Host, Instance, Migration, Reading, Resources, ServerGroup, Unknown
 from hanode.core.judge import recent_s
 from hanode.core.levels import believed, host_and_level, power_key, proven_by, together, watched
@@ -339,8 +339,9 @@ class Draft:
         """The hold that forbids evacuating anything more from this host now."""
         return next((hold for hold in self.holds if host in hold.waiting or (hold.posts and hold.speaks_to(host, named))), None)
 
-    def decisions(self) -> Decisions:
-        changed = [r for host, r in sorted(self.records.items()) if self.before.hosts.get(host) != r]
+    def decisions(self, hand_over: str = "", signs: Mapping[str, tuple[Sign, ...]] | None = None) -> Decisions:
+        before = self.before.hosts
+        changed = [r for host, r in sorted(self.records.items()) if before.get(host) is not r and before.get(host) != r]
         incidents = {record.incident for record in self.records.values()}
         incidents |= {w.work for w in self.roster.maintenance.values()} | {d.drill for d in self.roster.drills.values()}
         incidents |= {spare.loan for spare in self.roster.spares.values()}
@@ -354,7 +355,7 @@ class Draft:
             writes=tuple(changed),
             closes=tuple(self._closes),
             forgets=tuple(self._forgets),
-            roster=self.roster if self.roster != self.before.roster else None,
+            roster=self.roster if self.roster is not self.before.roster and self.roster != self.before.roster else None,
             answers=tuple(self._answers),
             actions=tuple(self._actions[key] for key in sorted(self._actions)),
             notes=tuple(self._notes),
@@ -364,6 +365,8 @@ class Draft:
             holds=self.holds,
             readiness=self.readiness,
             waits_for={host: why for host, why in sorted(self.waits_for.items()) if why},
+            signs=signs or {},
+            hand_over=hand_over,
         )
 
 

@@ -5,6 +5,7 @@ The order of the questions in `fencing` is the safety: does it live? may we shoo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,15 @@ from hanode.core.contradiction import has_settled, settling, signs_of_life
 from hanode.core.crash import is_dumping
 from hanode.core.decisions import OBSERVED, Level, Verdict
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
-from hanode.core.facts import Host, Power
+from hanode.core.facts import Host, Power, Resources
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, is_set_aside, recent_s
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
 from hanode.core.policy import MARKER, FencePlan, Policy
 from hanode.core.records import HostRecovery, InstanceRecovery, Proof, ProofKind
+
+NOT_READ: Mapping[str, Resources] = {}
+"""What the instances of a host hold, while Placement has not told."""
 
 PERSONS_DOUBT = ": only a person said that it was dead; if nobody has restarted it since, its guests run twice: switch it off NOW"
 
@@ -52,12 +56,12 @@ def read_table(draft: Draft, record: HostRecovery, host: Host, since_s: float, e
     """The record's instance table by a complete read begun at or after `since_s`; None while there is none."""
     servers = draft.servers(host.name, every_s, since_s)
     skip_images = draft.skip_images(300.0)
-    consumed = draft.consumption(host, 30.0)
+    consumed = draft.consumption(host, 30.0) or NOT_READ
     if servers is None or skip_images is None:
         return None
     domain = draft.policy.domain_of(host)
     name = domain.name if domain else ""
-    first = {key: accounts.account(server, name, consumed or {}, draft.policy, skip_images) for key, server in servers.items()}
+    first = {key: accounts.account(server, name, consumed, draft.policy, skip_images) for key, server in servers.items()}
     return dict(accounts.table(record.instances, servers, first, untouched=record.state is HostState.SUSPECT))
 
 

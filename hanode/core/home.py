@@ -16,7 +16,8 @@ from hanode.core.judge import Evidence
 from hanode.core.latecomers import is_settled, undone
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind
-from hanode.core.policy import MARKER
+from hanode.core.once import once_with
+from hanode.core.policy import MARKER, Policy
 from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.restore import ran
 from hanode.core.signals import listed
@@ -63,7 +64,12 @@ def _renewed(seen: View, entry: InstanceRecovery) -> InstanceRecovery:
     is_off = ran(entry) and now.vm_state in {"active", "stopped"} and now.power_state != "running"
     if is_off and seen.draft.stopped_by_owner(entry.instance_id, seen.record.last_beat_at, 10.0) is not True:
         return entry  # off after its host's own reboot, and to be started
-    return account(now, entry.domain, {entry.instance_id: entry.resources}, seen.draft.policy, seen.skip_images) or entry
+    return _as_it_is(entry, now, seen.draft.policy, seen.skip_images)
+
+
+@once_with
+def _as_it_is(entry: InstanceRecovery, now: Instance, policy: Policy, skip_images: frozenset[str]) -> InstanceRecovery:
+    return account(now, entry.domain, {entry.instance_id: entry.resources}, policy, skip_images) or entry
 
 
 def _seen_since(draft: Draft, record: HostRecovery, wait: str, every_s: float) -> View | None:

@@ -120,6 +120,10 @@ class Evidence:
     def lives(self) -> bool:
         return self.beats or self.answers
 
+    @once
+    def judgement(self) -> Judgement:
+        return judge(self)
+
 
 def recent_s(policy: Policy) -> float:
     """A reading of a suspect older than this says nothing about now."""

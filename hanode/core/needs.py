@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from hanode.core.facts import Instance
+from hanode.core.once import once_with
 
 TRAIT = re.compile(r"^trait:(?P<name>[A-Z0-9_]+)$")
 AGGREGATE_SPEC = "aggregate_instance_extra_specs:"
@@ -26,6 +27,7 @@ class Needs:
         return self.required | self.forbidden
 
 
+@once_with
 def needs_of(instance: Instance) -> Needs:
     """Sources: nova scheduler/utils.py `ResourceRequest`, filters/aggregate_instance_extra_specs.py, pci/request.py."""
     return _read(tuple(sorted(instance.extra_specs.items())), tuple(sorted(instance.image_properties.items())))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar, overload
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 T = TypeVar("T")
+V = TypeVar("V")
+P = ParamSpec("P")
 
 
 class once(Generic[T]):
@@ -30,3 +33,28 @@ class once(Generic[T]):
         # Into the instance itself, where Python looks before it looks here; a frozen record only forbids assignment.
         found = instance.__dict__[self._name] = self._work_out(instance)
         return found
+
+
+def once_with(work_out: Callable[Concatenate[V, P], T]) -> Callable[Concatenate[V, P], T]:
+    """Of a frozen record and what goes with it: worked out anew only when one of the others is another object than last time.
+
+    By identity: what is read again and is as before stays the same object (`observe.as_before`), and comparing costs as much as
+    working it out. Kept in the record itself, so it goes when that goes.
+    """
+    kept_as = f"{work_out.__module__}.{work_out.__qualname__}"
+
+    @wraps(work_out)
+    def asked(value: V, /, *others: P.args, **named: P.kwargs) -> T:
+        found: tuple[tuple[Any, ...], T] | None = value.__dict__.get(kept_as)
+        if found is not None and not named:
+            for was, now in zip(found[0], others, strict=True):
+                if was is not now:
+                    break
+            else:
+                return found[1]
+        made = work_out(value, *others, **named)
+        if not named:
+            value.__dict__[kept_as] = (others, made)
+        return made
+
+    return asked

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from hanode.core.facts import Instance
+from hanode.core.once import once_with
 from hanode.core.policy import TRUE, Policy
 
 
@@ -80,6 +81,7 @@ def most_trusted(
     return next((found for found in said if found is not None), None)
 
 
+@once_with
 def priority_of(instance: Instance, policy: Policy) -> Priority:
     return most_trusted(instance, policy, _by_rule, policy.priority_keys, level_of) or Priority.MEDIUM
 

@@ -17,7 +17,8 @@ from hanode.core.model import WantKind
 def watch_capacity(draft: Draft) -> None:
     """Never while a host is silent or being recovered: Nova and the readers are for it, and the answer would be of yesterday."""
     if not promises_something(draft.policy):
-        draft.timers = replace(draft.timers, capacity=None)
+        if draft.timers.capacity is not None:
+            draft.timers = replace(draft.timers, capacity=None)
         return
     if not _is_quiet(draft):
         return

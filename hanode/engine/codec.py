@@ -242,12 +242,12 @@ def keys_of(home: str, name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 def records_in(entries: Sequence[Entry]) -> Mapping[str, HostRecovery]:
     """Every open recovery among the entries read under `recovery`, by host."""
-    return {kept.record.host: kept.record for kept in _whole(RECOVERY, entries)}
+    return {kept.record.host: kept.record for kept in _whole(RECOVERY, tuple(entries))}
 
 
 def history_in(entries: Sequence[Entry]) -> tuple[Closed, ...]:
     """Every closed recovery among the entries read under `history`, oldest first."""
-    return tuple(Closed(kept.record, kept.outcome) for kept in _whole(HISTORY, entries))
+    return tuple(Closed(kept.record, kept.outcome) for kept in _whole(HISTORY, tuple(entries)))
 
 
 def _texts(home: str, name: str, record: HostRecovery, outcome: str) -> Mapping[str, str]:
@@ -287,10 +287,11 @@ def _unsqueezed(key: str, text: str) -> Circumstances:
         raise corrupt(key, str(error)) from error
 
 
-def _whole(home: str, entries: Sequence[Entry]) -> list[_Kept]:
+@lru_cache(maxsize=8)  # most ticks read what the one before them read
+def _whole(home: str, entries: tuple[Entry, ...]) -> tuple[_Kept, ...]:
     by_key = {entry.key: entry for entry in entries}
     mains = sorted((entry for entry in entries if entry.key.startswith(f"{home}/")), key=lambda entry: entry.revision)
-    return [_joined(home, entry, by_key) for entry in mains]
+    return tuple(_joined(home, entry, by_key) for entry in mains)
 
 
 def _joined(home: str, main: Entry, by_key: Mapping[str, Entry]) -> _Kept:

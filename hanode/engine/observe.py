@@ -31,6 +31,15 @@ CHECKS_AT_ONCE = 2
 """So many hosts are checked side by side: the readers are for those who are in trouble."""
 
 
+def as_before(former: object, value: object) -> object:
+    """The same objects as the last reading's where nothing is different: what the core works out of each is then worked out once."""
+    if value == former:
+        return former
+    if isinstance(value, tuple) and isinstance(former, tuple) and len(value) == len(former):
+        return tuple(was if was == now else now for was, now in zip(former, value, strict=True))
+    return value
+
+
 class Observer:
     def __init__(
         self,
@@ -79,13 +88,14 @@ class Observer:
         """Begin the reads that are due; when the next one will be. What is not wanted any more is forgotten."""
         self._wants = {(want.kind, want.key): want.every_s for want in wants}
         self._readings = {key: reading for key, reading in self._readings.items() if key in self._wants}
-        due = sorted(key for key in self._wants if key not in self._pending and self._due_s(key) <= now_s)
+        coming = {key: self._due_s(key) for key in self._wants if key not in self._pending}
+        due = sorted(key for key, due_s in coming.items() if due_s <= now_s)
         self._pending.update(due)
         self._checks.queue(key for key in due if key[0] is WantKind.CHECK)
         for key in due:
             if key[0] is not WantKind.CHECK:
                 self._begin(key)
-        return min((self._due_s(key) for key in self._wants if key not in self._pending), default=now_s + 60.0)
+        return min((due_s for due_s in coming.values() if due_s > now_s), default=now_s + 60.0)
 
     def _due_s(self, key: Key) -> float:
         reading = self._readings.get(key)
@@ -121,6 +131,9 @@ class Observer:
             value = Unknown(str(error))
         except Exception as error:  # noqa: BLE001 - a defect of an adapter must not leave this reading pending for ever
             value = Unknown(f"{type(error).__name__}: {error} (a defect of hanode: report it)")
+        former = self._readings.get(key)
+        if former is not None:
+            value = as_before(former.value, value)
         self._finished.put((key, Reading(value, started_s, self._clock.now().s)))
 
     def _all_readers(self) -> Mapping[WantKind, Callable[[str], object]]:

@@ -71,8 +71,10 @@ class Phases:
             first = _Stage(name, None)
             return first, first
         # A host that is new to us fell silent before; proof of death may take it through SUSPECT within one tick.
-        was = self._stages.get(key, _Stage("detect", detect_s))
-        if was.name == name and key in self._stages:
+        was = self._stages.get(key)
+        if was is None:
+            was = _Stage("detect", detect_s)
+        elif was.name == name:
             return was, was
         return was, _Stage(name, detect_s if name == "detect" else now_s)
 

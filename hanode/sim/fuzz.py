@@ -26,7 +26,7 @@ from hanode.sim.fuzz_shrink import crash_of, fails_alike, shrink
 from hanode.sim.invariants import digest
 from hanode.sim.mending import is_quiet
 from hanode.sim.run import Simulation
-from hanode.sim.scenario import Result, play
+from hanode.sim.scenario import Result, play, without_collector
 
 FEWEST, MOST = 5, 10
 """So many faults beside the first failure."""
@@ -97,7 +97,11 @@ def until_quiet(simulation: Simulation) -> Callable[[], bool]:
 
 def try_seed(seed: int, smallest: bool = False) -> Outcome:
     """Play it and judge it; `smallest`: show each failure by the fewest lines that still fail so."""
-    scenario = compose(seed)
+    with without_collector():
+        return _try(compose(seed), smallest)
+
+
+def _try(scenario: Scenario, smallest: bool) -> Outcome:
     try:
         result = play(scenario.text, watch=until_quiet)
     except Exception as error:  # noqa: BLE001 - a crash of hanode is a finding like any other
@@ -105,10 +109,12 @@ def try_seed(seed: int, smallest: bool = False) -> Outcome:
         return Outcome(scenario, (_failure(scenario, rule, sentence, "", smallest),))
     first = {violation.invariant: violation for violation in reversed(result.violations)}
     failures = (_failure(scenario, v.invariant, v.text, result.text, smallest) for _, v in sorted(first.items()))
-    return Outcome(
+    outcome = Outcome(
         scenario, tuple(failures), _states(result.simulation.story.ticks), len(result.simulation.recoveries()),
         sum(len(tick.decisions.actions) for tick in result.simulation.story.ticks), result.world.now_s, _digest(result),
     )  # fmt: skip
+    result.simulation.forget()
+    return outcome
 
 
 def _failure(scenario: Scenario, invariant: str, sentence: str, story: str, smallest: bool) -> Failure:

@@ -187,6 +187,13 @@ def _unheard(thunk: Callable[[], object]) -> None:
 class SimClock:
     def __init__(self, node: SimNode) -> None:
         self._node = node
+        self._last = float("nan"), Moment(0.0, "")  # asked several times in one moment of the world
 
     def now(self) -> Moment:
-        return Moment(self._node.clock_s, self._node.world.stamp(self._node.world.now_s + self._node.wall_s))
+        node = self._node
+        clock_s, wall_s = node.clock_s, node.world.now_s + node.wall_s
+        at_s, moment = self._last
+        if at_s != wall_s or moment.s != clock_s:
+            moment = Moment(clock_s, node.world.stamp(wall_s))
+            self._last = wall_s, moment
+        return moment

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from hanode.core.decisions import Closed, Decisions, Note
@@ -60,7 +61,8 @@ class StoryNarrator:
             self._story.say(self._node, line)
 
     def decided(self, decisions: Decisions, _records: Mapping[str, HostRecovery], _status: Mapping[str, Any]) -> None:
-        self._story.ticks.append(Tick(self._story.world.now_s, self._node, decisions))
+        # Without what nobody asks of it later: the half of a story's memory.
+        self._story.ticks.append(Tick(self._story.world.now_s, self._node, replace(decisions, wants=(), signs={})))
 
 
 @dataclass
@@ -222,7 +224,15 @@ class Simulation:
         found = [closed.record for closed in self.history()] + list(self.book().records.hosts.values())
         return tuple(sorted(found, key=lambda record: (record.opened_at, record.host)))
 
+    def forget(self) -> None:
+        """What was said and done is let go of at once: it hangs in a circle, and finding it there costs as much as making it."""
+        for daemon in self.daemons.values():
+            daemon.node.trace.clear()
+        self.story.ticks.clear()
+        self.story.commits.clear()
+        self.space.past.clear()
+
     def evidence(self, **more: object) -> Evidence:
         calls: list[PortCall] = [call for daemon in self.daemons.values() for call in daemon.node.trace]
-        calls.sort(key=lambda call: (call.time_s, call.node, call.number))
+        calls.sort(key=attrgetter("time_s", "node", "number"))
         return Evidence(self.world, self.policy, self.policies, calls, self.story.commits, self.story.ticks, **more)  # type: ignore[arg-type]

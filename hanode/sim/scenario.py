@@ -80,14 +80,14 @@ def play(
     before = remember(stage.world)
     for event in events:
         stage.world.at(event.time_s, _happening(simulation, event), event.text)
-    with _without_collector():
+    with without_collector():
         simulation.run(stage.until_s, watch(simulation) if watch else None)
     shown, violations = _judged(stage, before)
     return Result((*simulation.story.lines, *_account(stage, violations, shown)), violations, stage.world, simulation)
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
+def without_collector() -> Iterator[None]:
     """A run leaves few circles behind, and each search for them in its growing history costs a fifth of its time in all."""
     was = gc.isenabled()
     gc.disable()

@@ -59,8 +59,10 @@ def played(name: str) -> Played:
 def _play(name: str) -> Played:
     result = run(ROOT / name)
     ticks = result.simulation.story.ticks
-    return Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)),
+    told = Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)),
                   frozenset(_work_steps(ticks)), frozenset(_drill_steps(ticks)), frozenset(_spare_steps(ticks)))
+    result.simulation.forget()
+    return told
 
 
 def _written(tick: Tick) -> Iterator[HostRecovery]:
