@@ -6,7 +6,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping
 
 from hanode.core.facts import Host
-from hanode.core.once import once_with
 from hanode.core.policy import Policy
 
 FEWEST = 3
@@ -26,7 +25,6 @@ def declared(hosts: Mapping[str, Host], policy: Policy) -> Domains:
     return {label: frozenset(members) for label, members in sorted(found.items()) if len(members) >= FEWEST}
 
 
-@once_with
 def shared(host: Host, policy: Policy) -> tuple[str, ...]:
     """What operators say that it shares with others, in words: ("rack r1",)."""
     found = ((key, host.metadata(key)) for key in sorted(policy.failure_domain_keys))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from hanode.core.facts import Host
-from hanode.core.once import once_with
 from hanode.core.signals import KDUMP, MANAGEMENT
 
 MARKER = "hanode:"
@@ -209,7 +208,10 @@ class Policy:
 
         Its kind stands beside its name: what another aggregate says is of another store.
         """
-        return _domain_of(host, self)
+        if host.name in self.domains:
+            return self.domains[host.name]
+        told = next((a.metadata for a in host.aggregates if a.metadata.get(self.storage_key)), None)
+        return StorageDomain(told[self.storage_key], told.get(self.storage_kind_key) or "file") if told else None
 
     def in_reserve(self, host: Host) -> bool:
         """Is it disabled to be enabled when nothing else fits? Never one that we, or libvirt itself, have disabled."""
@@ -222,14 +224,6 @@ class Policy:
     def brake_limit(self, protected: int) -> int:
         """So many hosts may be suspect or in recovery at once: max(brake_hosts, brake_percent of the protected)."""
         return max(self.brake_hosts, int(protected * self.brake_percent / 100))
-
-
-@once_with
-def _domain_of(host: Host, policy: Policy) -> StorageDomain | None:
-    if host.name in policy.domains:
-        return policy.domains[host.name]
-    told = next((a.metadata for a in host.aggregates if a.metadata.get(policy.storage_key)), None)
-    return StorageDomain(told[policy.storage_key], told.get(policy.storage_kind_key) or "file") if told else None
 
 
 def _of_aggregates(host: Host, table: Mapping[str, str]) -> str | None:

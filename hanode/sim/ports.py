@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-Inventory = tuple[Mapping[str, Hypervisor], tuple[Aggregate, ...]]
+Inventory = tuple[Mapping[str, Hypervisor], Mapping[str, tuple[Aggregate, ...]]]
 INVENTORY_AGE_S = 60.0
 
 
@@ -48,7 +48,7 @@ class SimCloud:
         hypervisors, aggregates = self._read_inventory()
         return Fleet(
             hosts={
-                s.host: Host(s.host, s, hypervisors.get(s.host), tuple(a for a in aggregates if s.host in a.hosts))
+                s.host: Host(s.host, s, hypervisors.get(s.host), aggregates.get(s.host, ()))
                 for s in services if s.binary == "nova-compute"
             },
             control=tuple(s for s in services if s.binary != "nova-compute"),
@@ -59,7 +59,7 @@ class SimCloud:
         now_s = self._node.clock_s
         if self._inventory is None or now_s - self._inventory[0] > INVENTORY_AGE_S:
             hypervisors = {hypervisor.host: hypervisor for hypervisor in self._nova.hypervisors()}
-            self._inventory = (now_s, (hypervisors, self._nova.aggregates()))
+            self._inventory = (now_s, (hypervisors, _by_host(self._nova.aggregates())))
         return self._inventory[1]
 
     def read_servers(self, host: str) -> tuple[Instance, ...]:
@@ -176,6 +176,14 @@ class SimCloud:
             return result
 
         return self._node.call(f"cloud.{verb}", subject, in_time, lambda: answer_s)
+
+
+def _by_host(aggregates: Iterable[Aggregate]) -> Mapping[str, tuple[Aggregate, ...]]:
+    found: dict[str, tuple[Aggregate, ...]] = {}
+    for aggregate in aggregates:
+        for host in sorted(aggregate.hosts):
+            found[host] = (*found.get(host, ()), aggregate)
+    return found
 
 
 class SimFencer:
