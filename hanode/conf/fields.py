@@ -77,6 +77,8 @@ FIELDS: Mapping[str, tuple[str, str]] = {
     "max_migrations": ("maintenance", "max_at_once"),
     "max_migrations_per_host": ("maintenance", "max_per_host"),
     "cold_migration": ("maintenance", "cold_migration"),
+    "failback": ("maintenance", "failback"),
+    "failback_after_s": ("maintenance", "failback_after_s"),
     "pci_key": ("evacuation", "pci_key"),
     "spare_key": ("spares", "key"),
     "spare_reason": ("spares", "reason"),

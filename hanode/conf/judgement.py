@@ -176,6 +176,14 @@ MAINTENANCE = (
                             ("stopped", "stopped instances are moved too"),
                             ("all", "also running ones, after every live migration of them has failed: they are stopped for that")],
                    help="What may be moved by a cold migration. `all` costs an instance a restart while nobody looks."),
+        cfg.StrOpt("failback", default="never", mutable=True,
+                   choices=[("never", "what was moved away from a failed host stays where it is"),
+                            ("offer", "it is remembered for a week, and `hanode host failback HOST` moves it back"),
+                            ("auto", "it is moved back once the host has been in service for failback_after_s without a fault")],
+                   help="What becomes of the instances of a host that failed and was taken back. They are migrated live, one at a time "
+                   "from each host, stopped ones as cold_migration says. `auto`: each migration is a risk that nobody needed."),
+        seconds("failback_after_s", 600.0, 0.0, 7 * 86400.0,
+                "With `failback = auto` nothing is moved back before. Shorter: a host that fails again at once takes them with it again."),
     ],
 )
 

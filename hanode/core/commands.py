@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hanode.core import drill, maintenance, repeats, spares
+from hanode.core import drill, failback, maintenance, repeats, spares
 from hanode.core.brake import PROVEN
 from hanode.core.contradiction import has_settled
 from hanode.core.decisions import ABANDONED, HoldKind, Level
@@ -203,6 +203,8 @@ VERBS: Mapping[str, Callable[[Draft, Command, HostRecovery | None, Evidence], An
     "end-maintenance": maintenance.end,
     "drill": drill.begin,
     "end-drill": drill.end,
+    "failback": failback.begin,
+    "end-failback": failback.end,
     "return-spare": spares.give_back,
     "keep-spare": spares.keep,
     "fence-adopt": adopt,

@@ -15,9 +15,11 @@ from hanode.core.commands import obey, obey_for_all
 from hanode.core.crash import with_crash
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
+from hanode.core.drain import Moving
 from hanode.core.drill import drills
 from hanode.core.evacuate import evacuating, watch_instances
 from hanode.core.facts import Host, Power, Reading
+from hanode.core.failback import move_back
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
 from hanode.core.handover import hand_over
 from hanode.core.home import back_from_suspicion, releasing
@@ -63,7 +65,9 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     obey(draft, evidence)
     _recover(draft, evidence)
     _watch(draft, evidence)
-    maintain(draft, evidence)
+    moving = Moving(draft)
+    maintain(draft, evidence, moving)
+    move_back(draft, evidence, moving)
     drills(draft, evidence)
     spares.look_after(draft)
     watch_members(draft)

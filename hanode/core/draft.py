@@ -344,6 +344,7 @@ class Draft:
         changed = [r for host, r in sorted(self.records.items()) if before.get(host) is not r and before.get(host) != r]
         incidents = {record.incident for record in self.records.values()}
         incidents |= {w.work for w in self.roster.maintenance.values()} | {d.drill for d in self.roster.drills.values()}
+        incidents |= {back.failback for back in self.roster.failbacks.values()}
         incidents |= {spare.loan for spare in self.roster.spares.values()}
         outcomes = {key: o for key, o in self.timers.outcomes.items() if o.action.incident in incidents}
         if self.fleet is None:

@@ -51,8 +51,10 @@ class Moving:
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         moves = [(work.host, move) for work in draft.roster.maintenance.values() for move in work.moves.values() if not move.reason]
-        self.under_way = Counter(host for host, _ in moves) + Counter(move.target for _, move in moves)
-        self.total = len(moves)
+        backs = [(guest.at, back.host) for back in draft.roster.failbacks.values() for guest in back.guests.values() if guest.under_way]
+        ends = [*((host, move.target) for host, move in moves), *backs]
+        self.under_way = Counter(source for source, _ in ends) + Counter(target for _, target in ends)
+        self.total = len(ends)
 
     @once
     def targets(self) -> tuple[Host, ...] | None:
@@ -86,10 +88,10 @@ class Moving:
         hold = next((h for h in self.draft.holds if h.hosts is None and h.kind is not HoldKind.DELAY), None)
         return f"the brake holds, {hold.name}" if hold else ""
 
-    def start(self, move: Move, source: str) -> None:
+    def start(self, target: str, source: str) -> None:
         self.total += 1
         self.under_way[source] += 1
-        self.under_way[move.target] += 1
+        self.under_way[target] += 1
 
     def is_full(self, *hosts: str) -> bool:
         policy = self.draft.policy
@@ -291,7 +293,7 @@ def _ask(seen: Sight, now: Instance, failed: Move | None, cold: bool) -> Move | 
     if not draft.act(_action(seen.work, now.instance_id, move), 0.0):
         return "is in line"
     moving.room.charge(found.target, entry.resources)
-    moving.start(move, host.name)
+    moving.start(found.target, host.name)
     return move
 
 

@@ -9,6 +9,7 @@ from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import watch_instances
 from hanode.core.facts import Instance, Power
+from hanode.core.failback import offer
 from hanode.core.fence import new_round, power_on_action
 from hanode.core.flapping import why_not_by_itself
 from hanode.core.follow import become
@@ -229,6 +230,7 @@ def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> str:
         text = f"our lock could not be taken off {names}: `openstack server unlock` does it"
         draft.note(Level.ALARM, "still-locked", record.host, text, record.incident)
     draft.note(Level.WARNING, "released", record.host, "is back in service", record.incident)
+    offer(draft, record)
     draft.close(record, "released")
     return ""
 

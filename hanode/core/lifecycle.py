@@ -69,6 +69,14 @@ class SpareState(StrEnum):
     RETURNING = "RETURNING"
 
 
+class FailbackState(StrEnum):
+    """Of a host that is back in service, and of what was moved away from it."""
+
+    OFFERED = "OFFERED"
+    MOVING = "MOVING"
+    ENDING = "ENDING"
+
+
 HOST_SENTENCES: Mapping[HostState, str] = {
     HostState.WATCHED: "nothing is wrong; no record is kept",
     HostState.SUSPECT: "the host fell silent; its servers and their states are written down before anything is done",
@@ -113,6 +121,12 @@ SPARE_SENTENCES: Mapping[SpareState, str] = {
     SpareState.ENABLING: "nothing that is enabled fits, so Nova is told to use it",
     SpareState.SERVING: "takes instances like any other host; it is given back when it is empty and whom it stands in for is back",
     SpareState.RETURNING: "is not needed any more: it is disabled again for its former reason, and looked at once more",
+}
+
+FAILBACK_SENTENCES: Mapping[FailbackState, str] = {
+    FailbackState.OFFERED: "what was moved away from it when it failed can be moved back",
+    FailbackState.MOVING: "what was moved away from it is moved back, one after the other",
+    FailbackState.ENDING: "nothing more is moved back; what is under way is followed to its end",
 }
 
 _H = HostState
@@ -282,6 +296,18 @@ SPARE_STEPS: Mapping[SpareState, Mapping[SpareState, str]] = {
     },
 }
 
+_B = FailbackState
+
+FAILBACK_STEPS: Mapping[FailbackState, Mapping[FailbackState, str]] = {
+    _B.OFFERED: {
+        _B.MOVING: "an operator wants it, or by policy once the host has been well for long enough",
+    },
+    _B.MOVING: {
+        _B.ENDING: "an operator ends it",
+    },
+    _B.ENDING: {},
+}
+
 IN_FLIGHT = frozenset({_I.REQUESTED, _I.UNDERWAY})
 """An evacuation may be open in Nova: the source must stay off, the target must not be fenced from under it."""
 
@@ -324,3 +350,8 @@ def step_drill(state: DrillState, to: DrillState) -> DrillState:
 def step_spare(state: SpareState, to: SpareState) -> SpareState:
     """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
     return _step(SPARE_STEPS, "a spare host", state, to)
+
+
+def step_failback(state: FailbackState, to: FailbackState) -> FailbackState:
+    """Return `to` if the table allows it; raises IllegalStep otherwise, changing nothing."""
+    return _step(FAILBACK_STEPS, "a failback", state, to)

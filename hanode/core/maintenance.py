@@ -63,9 +63,8 @@ def end(draft: Draft, command: Command, record: HostRecovery | None, e: Evidence
     return True, "no more is moved away; it is enabled as soon as it reports and what is under way is finished"
 
 
-def maintain(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+def maintain(draft: Draft, evidence: Mapping[str, Evidence], moving: Moving) -> None:
     """Every host on which people work, one step on."""
-    moving = Moving(draft)
     for host, work in sorted(draft.roster.maintenance.items()):
         work = _run_down(draft, work)
         e = evidence.get(host)

@@ -166,6 +166,8 @@ class Policy:
     max_migrations: int = 4
     max_migrations_per_host: int = 2
     cold_migration: str = "stopped"  # none | stopped | all
+    failback: str = "never"  # never | offer | auto
+    failback_after_s: float = 600.0  # auto: after so long in service without a fault
 
     # capacity: what the cloud is meant to survive
     capacity_failures: int = 0
@@ -267,6 +269,7 @@ def problems(policy: Policy) -> tuple[str, ...]:
         ),
         (p.cold_migration in {"none", "stopped", "all"}, "cold_migration must be none, stopped or all"),
         (p.repeat_limit != 1, "repeat_limit must be 0 or at least 2: each failure has a first one"),
+        (p.failback in {"never", "offer", "auto"}, "failback must be never, offer or auto"),
         (p.release in {"operator", "auto"}, "release must be operator or auto"),
         (all(d.kind in {"rbd", "file"} for d in p.domains.values()), "a storage domain's kind must be rbd or file"),
     )

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from hanode.core.circumstances import Circumstances
 from hanode.core.facts import Resources
-from hanode.core.lifecycle import IN_FLIGHT, DrillState, HostState, InstanceState, SpareState, WorkState
+from hanode.core.lifecycle import IN_FLIGHT, DrillState, FailbackState, HostState, InstanceState, SpareState, WorkState
 from hanode.core.model import Call, Result
 
 
@@ -224,6 +224,34 @@ class Spare:
 
 
 @dataclass(frozen=True)
+class Guest:
+    """An instance that was moved away from a host when that failed, and may be moved back."""
+
+    name: str
+    at: str  # where its evacuation has put it; moved on from there since, it is left where its owner has put it
+    attempt: int = 0  # migrations home that were asked for, or are about to be
+    cold: bool = False
+    known: int = 0  # records of its migrations home before the last attempt
+    under_way: bool = False
+    end: str = ""  # what came of it, in words; "" while it is still to be moved
+    is_home: bool = False
+
+
+@dataclass(frozen=True)
+class Failback:
+    """What was moved away from a host that is back in service."""
+
+    host: str
+    failback: str
+    incident: str  # in which it was moved away
+    state: FailbackState
+    left_s: float  # until an offer that nobody takes is forgotten, as it was last written
+    guests: Mapping[str, Guest] = field(default_factory=dict)  # by instance id
+    who: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
 class Roster:
     """What must survive a change of leader but belongs to no incident; one key in the journal."""
 
@@ -239,6 +267,7 @@ class Roster:
     flaps: Mapping[str, Flap] = field(default_factory=dict)  # hosts that were fenced within flap_window_s
     failures: Mapping[str, Failure] = field(default_factory=dict)  # by incident, for repeat_window_s
     spares: Mapping[str, Spare] = field(default_factory=dict)  # hosts in reserve that are in use, by host
+    failbacks: Mapping[str, Failback] = field(default_factory=dict)  # what may be, or is, moved back, by host
     members: Mapping[str, str] = field(default_factory=dict)  # host -> storage domain of which it has been for join_s; none: not looked yet
 
 

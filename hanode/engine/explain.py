@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hanode.core.decisions import Closed, Verdict
 from hanode.core.lifecycle import HOST_SENTENCES, INSTANCE_SENTENCES
 from hanode.core.records import HostRecovery, InstanceRecovery, Roster
-from hanode.engine.report import MODES, Report, drill_sentence, progress, spare_sentence, work_sentence
+from hanode.engine.report import MODES, Report, drill_sentence, failback_sentence, progress, spare_sentence, work_sentence
 
 NOW = "now"
 QUIET = frozenset({str(Verdict.HEALTHY), str(Verdict.EXEMPT)})
@@ -44,6 +44,7 @@ DECIDED_BY: Sequence[tuple[str, str]] = (
     (r"mode observe|observed only|only OBSERVES", "[DEFAULT] mode, [protection] mode_by_aggregate"),
     (r"no power device is configured|switched off by hand", "[fencing] config_file"),
     (r"accepts the power-off and does not read off", "[fencing] timeout_s, [fencing] attempts"),
+    (r"failback", "[maintenance] failback, [maintenance] failback_after_s"),
     (r"kept in reserve", "[spares] key, [spares] reason"),
     (r"new in storage domain", "[storage] join_s"),
     (r"storage domain", "[storage] domains, [storage] key"),
@@ -113,6 +114,8 @@ def _of_roster(host: str, roster: Roster) -> Iterator[Line]:
         yield Line(NOW, host, drill_sentence(roster.drills[host]))
     if host in roster.spares:
         yield Line(NOW, host, spare_sentence(roster.spares[host]))
+    if host in roster.failbacks:
+        yield Line(NOW, host, failback_sentence(roster.failbacks[host]))
     if roster.paused:
         yield Line(NOW, host, roster.paused)
 

@@ -12,15 +12,17 @@ from hanode.core.decisions import Verdict
 from hanode.core.lifecycle import (
     DRILL_SENTENCES,
     ENDED,
+    FAILBACK_SENTENCES,
     HOST_SENTENCES,
     LOST,
     SAFE,
     SPARE_SENTENCES,
     WORK_SENTENCES,
+    FailbackState,
     HostState,
     InstanceState,
 )
-from hanode.core.records import Drill, HostRecovery, Maintenance, Records, Spare
+from hanode.core.records import Drill, Failback, HostRecovery, Maintenance, Records, Spare
 from hanode.core.signals import few
 from hanode.engine.age import time_of
 from hanode.engine.ledger import Ledger, Standing
@@ -77,6 +79,10 @@ class Report:
         return [hold for hold in self.status.get("holds", []) if hold.get("name") != "MAINTENANCE"]
 
     @property
+    def failbacks(self) -> Sequence[Failback]:
+        return [back for _, back in sorted(self.records.roster.failbacks.items())]
+
+    @property
     def maintenance(self) -> Sequence[Maintenance]:
         return [work for _, work in sorted(self.records.roster.maintenance.items())]
 
@@ -124,6 +130,7 @@ class Report:
         return [
             self._armed(), self._down(), self._leader(), *self._held(), *self._devices(),
             *map(work_sentence, self.maintenance), *map(drill_sentence, self.drills), *map(spare_sentence, self.spares),
+            *map(failback_sentence, self.failbacks),
             *self._capacity(), *self._incidents(), *self._type(),
         ]
 
@@ -223,6 +230,7 @@ class Report:
             "maintenance": [work_sentence(work) for work in self.maintenance],
             "drills": [drill_sentence(drill) for drill in self.drills],
             "spares": [spare_sentence(spare) for spare in self.spares],
+            "failbacks": [failback_sentence(back) for back in self.failbacks],
             "lost_instances": self.lost,
             "sentences": self.sentences(),
         }
@@ -258,6 +266,14 @@ def spare_sentence(spare: Spare) -> str:
     asked = "; an operator wants it back" if spare.give_back else ""
     return f"{spare.host}, kept in reserve ({spare.reason or 'no reason given'}), is {spare.state} since {spare.since_at} for {of}: " \
            f"{SPARE_SENTENCES[spare.state]}{asked}."
+
+
+def failback_sentence(back: Failback) -> str:
+    left = sum(not guest.end for guest in back.guests.values())
+    by = f" by {back.who} ({back.why})" if back.who else ""
+    command = f": `hanode host failback {back.host}`" if back.state is FailbackState.OFFERED else ""
+    said = FAILBACK_SENTENCES[back.state]
+    return f"{back.host}, failback {back.state}{by}: {said}, {left} of {len(back.guests)} instances to go{command}."
 
 
 def records_in_order(records: Records) -> list[HostRecovery]:

@@ -163,6 +163,13 @@ def started_in_order(world: World, names: Sequence[str]) -> Iterator[Violation]:
     yield from (_broken(e, "its disk comes after the first start") for e in arrived if e.time_s > begun_s)
 
 
+def ends_on(world: World, name: str, host: str) -> Iterator[Violation]:
+    """For stories: where it is to be at the end."""
+    server = world.servers.named(name)
+    if server.host != host:
+        yield Violation(PROMISE, world.now_s, f"{name} is on {server.host} at the end, and is to be on {host}")
+
+
 def by_itself(world: World, name: str) -> Iterator[Violation]:
     """The last time it was asked for, nothing else was on its way to its target, and nothing was sent there before it ran. For stories."""
     instance_id = world.servers.named(name).instance_id

@@ -18,7 +18,7 @@ from hanode.core.records import Records
 from hanode.errors import ConfigError
 from hanode.sim.evidence import Violation
 from hanode.sim.invariants import Was, accounted, all_recovered, judge, remember
-from hanode.sim.promises import by_itself, in_order, started_in_order
+from hanode.sim.promises import by_itself, ends_on, in_order, started_in_order
 from hanode.sim.run import Simulation
 from hanode.sim.scenario_setup import SETUP
 from hanode.sim.scenario_stage import Stage, Word, one_of
@@ -173,6 +173,8 @@ def _violations(stage: Stage, before: Mapping[str, Was]) -> Iterator[Violation]:
         yield from in_order(world, names, runs_first, last_time)
     for names in stage.started_in_order:
         yield from started_in_order(world, names)
+    for name, host in stage.ends_on:
+        yield from ends_on(world, name, host)
     for name in stage.alone:
         yield from by_itself(world, name)
     placeable = [instance_id for instance_id, was in before.items() if was.name not in {**stage.left_behind, **stage.excused}]
@@ -234,6 +236,8 @@ def _record(records: Records, name: str) -> str:
     if name in roster.drills:
         drill = roster.drills[name]
         return f"drill {drill.state}{f' ({drill.reason})' if drill.reason else ''}"
+    if name in roster.failbacks:
+        return f"failback {roster.failbacks[name].state}"
     return f"held ({roster.held[name]})" if name in roster.held else "no record"
 
 

@@ -134,6 +134,7 @@ SETUP: Mapping[str, Word] = {
     "persons-err": Word("", _persons_err),  # a double run of a host that a person wrongly called dead is not hanode's
     "in-order": Word("SERVER... [runs-first] [last-time]", _in_order),
     "started-in-order": Word("SERVER...", lambda stage, servers: stage.started_in_order.append(servers)),
+    "ends-on": Word("HOST SERVER...", lambda stage, host, servers: stage.ends_on.extend((name, host) for name in servers)),
     "alone": Word("SERVER...", lambda stage, servers: stage.alone.extend(servers)),
     "on-purpose": Word("INVARIANT because TEXT", _on_purpose),
     "until": Word("SECONDS", _until),

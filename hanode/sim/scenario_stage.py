@@ -34,6 +34,7 @@ class Stage:
         self.persons_err = False
         self.in_order: list[tuple[list[str], bool, bool]] = []  # servers that come one after the other, and how that is meant
         self.started_in_order: list[list[str]] = []  # servers that arrive stopped, and are started one after the other
+        self.ends_on: list[tuple[str, str]] = []  # where servers are to be at the end
         self.alone: list[str] = []  # servers beside which nothing is sent to their target
         self.on_purpose: dict[str, str] = {}  # invariants that this story breaks, and why
         self.coming: set[str] = set()  # names of servers that will be created

@@ -32,7 +32,7 @@ OTHERS: dict[str, str] = {
     "restore_deadline_s": "310", "follow_s": "2", "stopped_first": "true",
     "home_watch_s": "200", "named_s": "700", "boot_s": "800", "lease_ttl_s": "16",
     "join_s": "300", "pci_key": "our:pci:", "spare_key": "our:spare", "spare_reason": "reserved",
-    "max_migrations": "5", "max_migrations_per_host": "3", "cold_migration": "all",
+    "max_migrations": "5", "max_migrations_per_host": "3", "cold_migration": "all", "failback": "offer", "failback_after_s": "60",
     "hand_over_after_s": "40",
     "http_timeout_s": "31", "accept_lag_s": "61", "healthy_s": "60", "flap_incidents": "4", "flap_window_s": "3600", "power_on": "true",
     "capacity_failures": "2", "capacity_racks": "true", "capacity_free_percent": "25", "capacity_dedicated": "c9",

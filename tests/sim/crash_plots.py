@@ -67,6 +67,11 @@ PLOTS: Mapping[str, Plot] = {
         14.0, 74.0,
     ),
     "stopped-first": Plot(SMALL_CLOUD + "policy stopped_first=yes\n10 panic c1\nuntil 200\n", 34.0, 40.0),
+    "failback": Plot(
+        SMALL_CLOUD.replace("spawn_s=3", "spawn_s=3 copy_s=3") + "policy release=auto failback=auto failback_after_s=5\n"
+        "10 power-off c1\n40 power-on c1\nuntil 200\n",
+        75.0, 88.0,
+    ),
     "journal-in-parts": Plot(
         SMALL_CLOUD + "hosts c5 c6\nservers on2 on3 on c2\n10 power-off c1\n10 power-off c2\nuntil 200\n", 13.0, 30.0, small_keys=True
     ),

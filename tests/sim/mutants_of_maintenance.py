@@ -68,3 +68,10 @@ def evacuates_what_it_should_migrate() -> Iterator[None]:
         return replace(action(*facts), kind=ActionKind.EVACUATE, until_s=float("inf"))
     with changed("core.maintenance._disable", force_down), changed("core.drain._action", evacuate):
         yield
+
+
+@caught("promise", "failback-by-operator")
+def moves_back_what_its_owner_has_moved_since() -> Iterator[None]:
+    """Does not ask whether an instance still stands where its evacuation has put it."""
+    with changed("core.failback._was_moved_since", always(False)):
+        yield

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from hanode.core.lifecycle import DrillState, HostState, InstanceState, SpareState, WorkState
+from hanode.core.lifecycle import DrillState, FailbackState, HostState, InstanceState, SpareState, WorkState
 from hanode.core.records import HostRecovery, Roster
 from hanode.sim.evidence import Tick, Violation
 from hanode.sim.scenario import run
@@ -25,6 +25,7 @@ InstanceStep = tuple[InstanceState, InstanceState]
 WorkStep = tuple[WorkState, WorkState]
 DrillStep = tuple[DrillState, DrillState]
 SpareStep = tuple[SpareState, SpareState]
+FailbackStep = tuple[FailbackState, FailbackState]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Played:
     work_steps: frozenset[WorkStep]
     drill_steps: frozenset[DrillStep]
     spare_steps: frozenset[SpareStep]
+    failback_steps: frozenset[FailbackStep]
 
 
 shared: Path | None = None
@@ -60,7 +62,8 @@ def _play(name: str) -> Played:
     result = run(ROOT / name)
     ticks = result.simulation.story.ticks
     told = Played(result.text, result.violations, frozenset(_host_steps(ticks)), frozenset(_instance_steps(ticks)),
-                  frozenset(_work_steps(ticks)), frozenset(_drill_steps(ticks)), frozenset(_spare_steps(ticks)))
+                  frozenset(_work_steps(ticks)), frozenset(_drill_steps(ticks)), frozenset(_spare_steps(ticks)),
+                  frozenset(_failback_steps(ticks)))
     result.simulation.forget()
     return told
 
@@ -116,3 +119,7 @@ def _drill_steps(ticks: Sequence[Tick]) -> Iterator[DrillStep]:
 
 def _spare_steps(ticks: Sequence[Tick]) -> Iterator[SpareStep]:
     return _roster_steps(ticks, lambda roster: [(spare.loan, spare.state) for spare in roster.spares.values()])
+
+
+def _failback_steps(ticks: Sequence[Tick]) -> Iterator[FailbackStep]:
+    return _roster_steps(ticks, lambda roster: [(back.failback, back.state) for back in roster.failbacks.values()])

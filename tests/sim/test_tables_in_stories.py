@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from hanode.core.lifecycle import DRILL_STEPS, HOST_STEPS, INSTANCE_STEPS, SPARE_STEPS, WORK_STEPS, InstanceState
+from hanode.core.lifecycle import DRILL_STEPS, FAILBACK_STEPS, HOST_STEPS, INSTANCE_STEPS, SPARE_STEPS, WORK_STEPS, InstanceState
 from tests.sim.plays import STORIES, played
 
 I = InstanceState  # noqa: E741 - a table reads better so
@@ -47,3 +47,9 @@ def test_every_row_of_the_table_of_spares_is_taken_in_some_story() -> None:
     """A row that no story takes is either dead or untested."""
     taken = {(state, to) for name in STORIES for state, to in played(name).spare_steps if state is not to}
     assert {(state, to) for state, row in SPARE_STEPS.items() for to in row} == taken
+
+
+def test_every_row_of_the_table_of_failbacks_is_taken_in_some_story() -> None:
+    """A row that no story takes is either dead or untested."""
+    taken = {(state, to) for name in STORIES for state, to in played(name).failback_steps if state is not to}
+    assert {(state, to) for state, row in FAILBACK_STEPS.items() for to in row} == taken
