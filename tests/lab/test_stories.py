@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import signal
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -154,6 +156,76 @@ def test_what_binds_instances_is_kept_and_who_finds_no_room_gets_it_later(lab: L
     assert hosts_of(cloud, bound) == ["cn1", "cn1"], "they waited for their own host"
     kept = {large, pinned, one, *bound}
     assert_unharmed(lab, [disk for disk in before if disk.instance in kept])
+
+
+OFFERED = "[maintenance]\nfailback = offer\nmax_at_once = 1"
+"""Behind the settings of [protection]."""
+
+
+def test_a_spare_takes_what_fits_nowhere_else_and_is_in_reserve_again_when_all_is_home(lab: Lab, cloud: Connection, start: START) -> None:
+    """Disabled by its operator, enabled for a failure in a full cloud; given back for his own reason once it is empty."""
+    client.create_aggregate(cloud, "reserve", ["cn4"], **{"hanode:spare": "true"})
+    for host in ("cn2", "cn3"):
+        client.boot(cloud, 4, host, "quarter", "filler")  # all of its forty
+    ids = client.boot(cloud, 3, "cn1")
+    client.set_service(cloud, "cn4", status="disabled", disabled_reason="kept for failures")
+    cluster = start(protection=OFFERED)
+    before = disks.read_all(lab)
+    faults.power_cut(lab, "cn1")
+    cluster.wait_recovered("cn1")
+    wait_written(lab, ids, {"cn4"})
+    assert client.services(cloud)["cn4"]["status"] == "enabled"
+    assert [(name, spare.reason) for name, spare in cluster.roster().spares.items()] == [("cn4", "kept for failures")]
+    take_cn1_back(lab, cluster)
+    assert client.services(cloud)["cn4"]["status"] == "enabled", "it is not empty yet"
+    assert cluster.command("host", "failback", "cn1", *WORDS).returncode == 0
+    until("all at home", lambda: set(hosts_of(cloud, ids)), lambda found: found == {"cn1"})
+
+    def reserve() -> tuple[str, str]:
+        service = client.services(cloud)["cn4"]
+        return str(service["status"]), str(service["disabled_reason"])
+
+    until("cn4 in reserve", reserve, lambda found: found == ("disabled", "kept for failures"))
+    until("nothing remembered of it", lambda: cluster.roster().spares, lambda found: not found)
+    assert set(evacuations_of(cloud, "cn1", ids).values()) == {1}
+    wait_written(lab, ids, {"cn1"})
+    assert_unharmed(lab, before)
+
+
+def take_cn1_back(lab: Lab, cluster: Cluster) -> None:
+    faults.power_on(lab, "cn1")
+    assert cluster.command("host", "release", "cn1", *WORDS).returncode == 0
+    cluster.wait_state("cn1", "WATCHED")
+
+
+def test_what_had_moved_goes_home_though_the_leader_dies_and_what_was_moved_since_stays(lab: Lab, cloud: Connection, start: START) -> None:
+    """By one live migration each. Nobody moves what its owner has put elsewhere meanwhile."""
+    ids = client.boot(cloud, 6, "cn1")
+    cluster = start(protection=OFFERED)
+    before = disks.read_all(lab)
+    faults.power_cut(lab, "cn1")
+    cluster.wait_recovered("cn1")
+    take_cn1_back(lab, cluster)
+    theirs, *ours = ids
+    elsewhere = min(DOMAIN_A - {"cn1", *hosts_of(cloud, [theirs])})
+    client.act(cloud, theirs, {"os-migrateLive": {"host": elsewhere, "block_migration": "auto"}})
+    until("moved by its owner", lambda: hosts_of(cloud, [theirs]), lambda found: found == [elsewhere])
+    tried = cluster.command("host", "failback", "cn1", "--dry-run")
+    assert tried.returncode == 0, tried.stderr
+    assert sum("was moved since" in line for line in tried.stdout.splitlines()) == 1
+    assert sum("to cn1" in line for line in tried.stdout.splitlines()) == len(ours)
+    assert cluster.command("host", "failback", "cn1", *WORDS).returncode == 0
+    until("the first at home", lambda: hosts_of(cloud, ours), lambda found: "cn1" in found)
+    leader = cluster.leader()
+    cluster.daemons[leader].signal(signal.SIGKILL)
+    until("its end", lambda: cluster.roster().failbacks, lambda found: not found)
+    until("all at home", lambda: set(hosts_of(cloud, ours)), lambda found: found == {"cn1"})
+    assert hosts_of(cloud, [theirs]) == [elsewhere]
+    records = client.get(cloud, "/os-migrations?host=cn1")["migrations"]
+    home = [m["instance_uuid"] for m in records if m["dest_compute"] == "cn1" and m["instance_uuid"] in ids]
+    assert Counter(home) == Counter(ours), "one migration each"
+    wait_written(lab, ours, {"cn1"})
+    assert_unharmed(lab, before)
 
 
 def test_the_role_of_the_daemons_may_do_what_the_documents_say_and_nothing_else(lab: Lab, cloud: Connection, start: START) -> None:
