@@ -26,6 +26,9 @@ KEEPS_DISKS = (2, 88)
 """Wallaby. Before it, and before fixes that the API does not show, a failed evacuation deleted disks on shared storage."""
 
 
+STOPS_WHAT_IT_EVACUATES = (2, 95)
+
+
 class Severity(StrEnum):
     ERROR = "error"  # hanode cannot start, or cannot do its work
     WARNING = "warning"  # something is not protected, or will hurt on the day it is needed
@@ -53,6 +56,15 @@ def of_versions(service: str, oldest: Sequence[int], newest: Sequence[int], pinn
             "before 19.3, 20.4, 21.1 and 22.0 a failed evacuation deleted the disks on shared storage (Launchpad bug 1550919); "
             "the API does not tell the exact release",
             "look at the installed version on every compute host, and upgrade before mode = act")
+
+
+def of_stopped_first(newest: Sequence[int]) -> Iterator[Finding]:
+    """Whether a nova-compute is too old for it, the API does not tell before it is asked."""
+    if tuple(newest) < STOPS_WHAT_IT_EVACUATES:
+        yield Finding(
+            Severity.WARNING, f"[evacuation] stopped_first has no effect with this Nova (microversion {_text(newest)})",
+            f"it needs {_text(STOPS_WHAT_IT_EVACUATES)}; each instance is asked for, refused, and asked for again as usual, which costs an"
+            " attempt and seconds", "switch it off until Nova is 27.0.0 or newer, on every compute host")
 
 
 def of_clock(skew_s: float) -> Iterator[Finding]:

@@ -73,6 +73,10 @@ def _look(survey: Survey, settings: build.Settings) -> None:
             survey.add(checkup.of_hosts(fleet, policy))
             services = survey.try_("the catalogue", "look at Keystone", cloud.catalogue)
             survey.add(checkup.of_neighbours(services or (), policy, fleet))
+        if policy is not None and policy.stopped_first:
+            offered = survey.try_("versions of compute", "look at its endpoint: openstack versions show", partial(cloud.offered, "compute"))
+            if offered is not None:
+                survey.add(checkup.of_stopped_first(offered[1]))
     known = fleet.hosts if fleet is not None else ()
     survey.add(expiry.of_expiry(expiry.expiries(settings, cloud, devices, known), datetime.now(UTC)))
     if policy is not None:

@@ -12,6 +12,7 @@ WAITING: Mapping[str, str] = {
     **{f"no host can take it: {name}": name for name in CONSTRAINTS},
     "no host is up": "no-host",
     "only ": "pinned",
+    "ran on ": "doubted",
 }
 """How a reason for waiting begins -> its class: the first constraint that it names is the one most hosts fail."""
 

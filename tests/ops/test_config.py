@@ -79,6 +79,12 @@ def test_the_versions_of_nova_are_compared_as_numbers(newest: tuple[int, int], e
     assert said(checkup.of_versions("compute", (2, 1), newest, ["2.1", "2.79", "2.73"])) == expected
 
 
+def test_who_wants_disks_moved_first_is_told_if_nova_cannot() -> None:
+    """Each instance would be refused once, and be asked for again."""
+    assert [severity for severity, _ in said(checkup.of_stopped_first((2, 94)))] == ["warning"]
+    assert said(checkup.of_stopped_first((2, 95))) == []
+
+
 @pytest.mark.parametrize(("skew_s", "severity"), [(1.0, None), (-6.0, "warning"), (45.0, "error")])
 def test_a_wrong_clock_is_told(skew_s: float, severity: str | None) -> None:
     """Commands of operators are refused by it."""

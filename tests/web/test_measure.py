@@ -141,6 +141,7 @@ def test_every_reason_of_ours_has_a_class() -> None:
     for name in CONSTRAINTS:
         assert reason_class(f"no host can take it: {name}: whatever (3)", WAITING) == name
     assert reason_class("no host is up, enabled and sound", WAITING) == "no-host"
+    assert reason_class("ran on c1, c2, c3, which failed within 24 h: it may be what kills them", WAITING) == "doubted"
     for reason in SKIPPED_STATES.values():
         assert reason_class(reason, SKIPPED) != OTHER
 
