@@ -59,7 +59,7 @@ def run_on(draft: Draft) -> None:
 
 def look_back(draft: Draft) -> None:
     """Write down, of everybody who is to be restarted, on which hosts it ran that failed lately."""
-    found = _by_instance(draft.roster)
+    found = _by_instance(draft.roster) if draft.records else {}
     for record in sorted(draft.records.values(), key=lambda record: record.host):
         for entry in record.instances.values():
             goes_alone(draft, record, entry)  # its time runs, whether somebody else wants its host or not
