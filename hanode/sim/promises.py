@@ -28,9 +28,17 @@ UNDER_WAY_S = 60.0
 def kept(evidence: Evidence) -> Iterator[Violation]:
     world = evidence.world
     yield from sent_where_it_may(world)
+    yield from left_to_octavia(world)
     yield from kept_apart(world, evidence.ticks)
     yield from within_limits(evidence)
     yield from given_back(world, evidence.ticks)
+
+
+def left_to_octavia(world: World) -> Iterator[Violation]:
+    """An amphora has been replaced by then: a second one would fight for its addresses."""
+    for event, _ in posts(world.log):
+        if world.nova.is_tagged(world.servers.by_id[event.subject].image_id, "amphora"):
+            yield _broken(event, "its image is an amphora's")
 
 
 def _broken(event: Event, text: str) -> Violation:

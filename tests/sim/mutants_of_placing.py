@@ -29,6 +29,13 @@ def forgets_the_availability_zone() -> Iterator[None]:
         yield
 
 
+@caught("promise", "glance-unreadable")
+def takes_an_image_that_it_cannot_read_for_a_customers() -> Iterator[None]:
+    """Restarts what may be an amphora while nobody can say whether it is one."""
+    with _without_rule("image"):
+        yield
+
+
 @caught("promise", "traits")
 def forgets_traits() -> Iterator[None]:
     """Sends an instance to a host without what its flavor asks for."""

@@ -9,7 +9,7 @@ from hanode.core.lifecycle import WorkState
 from hanode.core.policy import Policy
 from hanode.core.records import Maintenance, Roster
 from hanode.sim.evidence import Evidence, Tick
-from hanode.sim.promises import NEWS_S, given_back, in_order, kept, kept_apart, sent_where_it_may, within_limits
+from hanode.sim.promises import NEWS_S, given_back, in_order, kept, kept_apart, left_to_octavia, sent_where_it_may, within_limits
 from hanode.sim.world import Server, ServerGroup, World
 from tests.sim.story import after, cloud, fail_and_force_down
 
@@ -77,6 +77,17 @@ def test_it_is_seen_when_more_are_under_way_than_may_be(policy: Policy, broken: 
     world.nova.evacuate(other.instance_id, "c2")
     assert len({violation.time_s for violation in within_limits(Evidence(world, policy))}) == broken
     assert list(within_limits(Evidence(world, policy, policies=(Policy(), policy)))) == []
+
+
+def test_it_is_seen_when_an_amphora_is_sent_anywhere() -> None:
+    """Octavia has made another one by then."""
+    world, server = failed()
+    world.nova.tag_image("amphora-x64", "amphora")
+    amphora = world.add_server("amphora1", "c1", image_id="amphora-x64")
+    world.nova.evacuate(server.instance_id, "c2")
+    assert list(left_to_octavia(world)) == []
+    world.nova.evacuate(amphora.instance_id, "c2")
+    assert [violation.text for violation in left_to_octavia(world)] == ["amphora1 from c1 to c2 for hanode: its image is an amphora's"]
 
 
 def test_it_is_seen_who_was_asked_for_first_and_who_ran_again_by_then() -> None:

@@ -87,6 +87,10 @@ class Nova:
         """Of Neutron, which lives beside Nova's API here."""
         return self.ask("agents", "", lambda: frozenset(h.name for h in self._world.hosts.all() if not (h.lives and h.wires_ports)))
 
+    def is_tagged(self, image_id: str, tag: str) -> bool:
+        """As Glance has it, for whoever judges: nothing is asked."""
+        return tag in self._image_tags.get(image_id, ())
+
     def image_ids(self, tag: str) -> frozenset[str]:
         """Images of Glance that carry the tag."""
         return self.ask("images", tag, lambda: frozenset(i for i, tags in self._image_tags.items() if tag in tags))
