@@ -11,7 +11,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import combinations, islice
 from random import Random
@@ -98,17 +98,18 @@ def until_quiet(simulation: Simulation) -> Callable[[], bool]:
 def try_seed(seed: int, smallest: bool = False) -> Outcome:
     """Play it and judge it; `smallest`: show each failure by the fewest lines that still fail so."""
     with without_collector():
-        return _try(compose(seed), smallest)
+        outcome = _try(compose(seed))
+    return replace(outcome, failures=tuple(map(_made_small, outcome.failures))) if smallest else outcome
 
 
-def _try(scenario: Scenario, smallest: bool) -> Outcome:
+def _try(scenario: Scenario) -> Outcome:
     try:
         result = play(scenario.text, watch=until_quiet)
     except Exception as error:  # noqa: BLE001 - a crash of hanode is a finding like any other
         rule, sentence = crash_of(error)
-        return Outcome(scenario, (_failure(scenario, rule, sentence, "", smallest),))
+        return Outcome(scenario, (Failure(scenario.seed, rule, sentence, scenario.text, ""),))
     first = {violation.invariant: violation for violation in reversed(result.violations)}
-    failures = (_failure(scenario, v.invariant, v.text, result.text, smallest) for _, v in sorted(first.items()))
+    failures = (Failure(scenario.seed, v.invariant, v.text, scenario.text, result.text) for _, v in sorted(first.items()))
     outcome = Outcome(
         scenario, tuple(failures), _states(result.simulation.story.ticks), len(result.simulation.recoveries()),
         sum(len(tick.decisions.actions) for tick in result.simulation.story.ticks), result.world.now_s, _digest(result),
@@ -117,12 +118,9 @@ def _try(scenario: Scenario, smallest: bool) -> Outcome:
     return outcome
 
 
-def _failure(scenario: Scenario, invariant: str, sentence: str, story: str, smallest: bool) -> Failure:
-    text = scenario.text
-    if smallest:
-        text = shrink(text, fails_alike(invariant, sentence, until_quiet))
-        story = play(text).text if story else ""
-    return Failure(scenario.seed, invariant, sentence, text, story)
+def _made_small(failure: Failure) -> Failure:
+    text = shrink(failure.scenario, fails_alike(failure.invariant, failure.sentence, until_quiet))
+    return replace(failure, scenario=text, story=play(text).text if failure.story else "")
 
 
 def _states(ticks: Iterable[Tick]) -> frozenset[str]:
