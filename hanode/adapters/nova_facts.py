@@ -13,6 +13,7 @@ from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Migr
 
 POWER_STATES = {0: "nostate", 1: "running", 3: "paused", 4: "shutdown", 6: "crashed", 7: "suspended"}
 ADDRESS_KIND = "OS-EXT-IPS:type"
+VOLUMES = "os-extended-volumes:volumes_attached"
 SOFT_DELETED = frozenset({"soft-delete", "deleted"})
 OWNERS_STOPS = frozenset({"stop", "shelve", "delete"})
 
@@ -72,6 +73,7 @@ def instance(row: Json) -> Instance:
         extra_specs=dict(flavor.get("extra_specs") or {}),  # left out where policy forbids it
         image_properties={key: str(value) for key, value in (image.get("properties") or {}).items()} if image else {},
         addresses=tuple(port["addr"] for network in row["addresses"].values() for port in network if port[ADDRESS_KIND] == "fixed"),
+        volumes=len(row[VOLUMES]) if row.get(VOLUMES) is not None else None,
     )
 
 

@@ -30,8 +30,10 @@ from hanode.core.policy import FencePlan, Policy, StorageDomain, StorePlan, prob
 from hanode.errors import ConfigError
 
 DEFAULT_FILE = "/etc/hanode/hanode.conf"
-NO_PLANS: Mapping[str, FencePlan] = MappingProxyType({})
-NO_STORES: Mapping[str, StorePlan] = MappingProxyType({})
+Plans = Mapping[str, FencePlan]
+Stores = Mapping[str, StorePlan]
+NO_PLANS: Plans = MappingProxyType({})
+NO_STORES: Stores = MappingProxyType({})
 LOG_LINE = "%(asctime)s %(levelname)-7s %(message)s"
 QUIET = ["openstack=WARN", "keystoneauth.identity=WARN", "tooz=WARN", "etcd3gw=WARN", "cliff=WARN",
          "oslo.messaging=CRITICAL", "oslo_messaging=CRITICAL"]  # what could not be told is said by hanode, once
@@ -85,14 +87,8 @@ AT_START = ("networks", "kdump", "health_checked", "restart_agent")
 """Fields of Policy made of programs and probes, which are connected once."""
 
 
-def policy(
-    settings: Settings, fenceable: Collection[str] = (), fence_plans: Mapping[str, FencePlan] = NO_PLANS,
-    stores: Mapping[str, StorePlan] = NO_STORES,
-) -> Policy:
-    """The operator's decisions as the core reads them; raises ConfigError when they do not fit together.
-
-    Who can be fenced, by which levels of devices, and which stores cut hosts off, stands in fencing.yaml.
-    """
+def policy(settings: Settings, fenceable: Collection[str] = (), fence_plans: Plans = NO_PLANS, stores: Stores = NO_STORES) -> Policy:
+    """The operator's decisions as the core reads them, with those of fencing.yaml; raises ConfigError when they do not fit together."""
     made = Policy(
         **{field: _plain(field, settings.get(*FIELDS[field])) for field in FIELDS if settings.get(*FIELDS[field]) is not None},
         **{field: times * settings.get("detection", "report_interval_s")
@@ -111,8 +107,7 @@ def policy(
 
 
 def reloaded_policy(
-    settings: Settings, running: Policy, fenceable: Collection[str], fence_plans: Mapping[str, FencePlan] = NO_PLANS,
-    stores: Mapping[str, StorePlan] = NO_STORES,
+    settings: Settings, running: Policy, fenceable: Collection[str], fence_plans: Plans = NO_PLANS, stores: Stores = NO_STORES
 ) -> Policy:
     """The new policy as far as a running daemon can take it over: the office's own timings stay as they are."""
     kept = [field for field, (group, option) in FIELDS.items() if not _option(group, option).mutable]

@@ -8,6 +8,7 @@ from dataclasses import replace
 from hanode.core import drill, failback, maintenance, repeats, spares
 from hanode.core.brake import PROVEN
 from hanode.core.contradiction import has_settled
+from hanode.core.cutting import left_cut
 from hanode.core.decisions import ABANDONED, HoldKind, Level
 from hanode.core.draft import Draft
 from hanode.core.facts import Power
@@ -21,6 +22,7 @@ from hanode.core.policy import MARKER
 from hanode.core.quarantine import adopt
 from hanode.core.readiness import mute
 from hanode.core.records import HostRecovery, ProofKind
+from hanode.core.stores import by_storage
 
 Answered = tuple[bool, str]
 
@@ -67,8 +69,9 @@ def _answer(draft: Draft, command: Command, e: Evidence | None) -> Answered:
     record = draft.records.get(command.host)
     gone = e is None and draft.fleet is not None and record is not None and command.incident in {"", record.incident}
     if gone and command.verb == "abandon" and record is not None and not record.is_open:
+        left = left_cut(draft, record)
         draft.close(record, f"{ABANDONED}{command.who}, Nova does not list it any more: {command.why}")
-        return True, "abandoned: Nova does not list it any more"
+        return True, f"abandoned: Nova does not list it any more{left}"
     if e is None:
         return False, f"Nova does not show a compute host {command.host!r} now"
     if command.incident and (record is None or record.incident != command.incident):
@@ -88,7 +91,12 @@ def _confirm_fenced(draft: Draft, command: Command, record: HostRecovery | None,
 
 
 def _needs_a_word(record: HostRecovery, e: Evidence) -> bool:
-    """Its device proved it dead and cannot be read any more, pulled out with the host perhaps: nothing more would ever be evacuated."""
+    """Its device proved it dead and cannot be read any more, pulled out with the host perhaps: nothing more would ever be evacuated.
+
+    Or only its store speaks for its death: whoever is not wholly there waits for a word.
+    """
+    if by_storage(record):
+        return True
     by_device = record.proof is not None and record.proof.kind is ProofKind.DEVICE
     return by_device and (e.power is None or e.power.value not in {Power.OFF, Power.ON})
 
@@ -133,10 +141,11 @@ def _abandon(draft: Draft, command: Command, record: HostRecovery | None, e: Evi
         draft.save(replace(record, state=HostState.RELEASING, reason=f"abandoned by {command.who}"))
         _hold(draft, command.host, f"{HoldKind.STORM}:ABANDONED")
         return True, "abandoned; what Nova was told is taken back when it reports"
-    draft.close(record, f"{ABANDONED}{command.who}: {command.why}")
+    left = left_cut(draft, record)
+    draft.close(record, f"{ABANDONED}{command.who}: {command.why}{left}")
     # Otherwise the next tick would judge the same silence anew and shoot.
     _hold(draft, command.host, f"{HoldKind.STORM}:ABANDONED")
-    return True, "abandoned; it is judged again once it was seen up"
+    return True, f"abandoned; it is judged again once it was seen up{left}"
 
 
 def _hold(draft: Draft, host: str, name: str) -> None:

@@ -6,11 +6,14 @@ from hanode.core import levels
 from hanode.core.draft import Draft
 from hanode.core.judge import Evidence
 from hanode.core.records import HostRecovery, ProofKind
+from hanode.core.stores import by_storage
 
 
 def signs_of_life(draft: Draft, record: HostRecovery, e: Evidence | None) -> str | None:
     """What speaks against the proof that this leader has watched since; None while the host is as dead as proven."""
     proven_s = draft.since(f"proof/{record.incident}")
+    if by_storage(record):
+        return None  # it was never said to be off: whether it is cut off is asked of the store, before each restart elsewhere
     plan = draft.policy.plan_of(record.host)
     on = levels.signs_of_life(plan, draft.power_traces(record.host), levels.proven_by(plan, record))
     if any(trace.last_s >= proven_s for trace in on) and _may_contradict(draft, record):

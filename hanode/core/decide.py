@@ -13,6 +13,7 @@ from hanode.core.agent import start_again
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
 from hanode.core.crash import with_crash
+from hanode.core.cutting import keep_cuts, watch_stores
 from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.drain import Moving
@@ -63,6 +64,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     draft.holds = brake(survey(draft, evidence, now.s - timers.office_since_s))
     _hold_the_silent(draft)
     obey(draft, evidence)
+    keep_cuts(draft)
     _recover(draft, evidence)
     _watch(draft, evidence)
     moving = Moving(draft)
@@ -72,6 +74,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     spares.look_after(draft)
     watch_members(draft)
     watch_devices(draft, evidence)
+    watch_stores(draft)
     watch_capacity(draft)
     _tell(draft)
     left_for = hand_over(draft, evidence)

@@ -150,6 +150,7 @@ class Timers:
     fleet_s: float | None = None  # start of the reading that is in `beats`
     power: Mapping[str, Trace] = field(default_factory=dict)  # `levels.power_key` -> the power devices of that level
     probe: Mapping[str, Trace] = field(default_factory=dict)  # `signals.probe_key` -> "answers" | "silent" | "unknown"
+    access: Mapping[str, Trace] = field(default_factory=dict)  # `stores.store_key` -> may the host write in that store
     checks: Mapping[str, HostCheck] = field(default_factory=dict)  # host -> its power devices
     witnessed: Mapping[tuple[str, str], Trace] = field(default_factory=dict)  # (witness, `signals.probe_key` or NOVA) -> as above
     hand_over_after_s: float = float("inf")  # blind for so long, while a witness sees: leave office
@@ -201,5 +202,6 @@ class Decisions:
     holds: tuple[Hold, ...] = ()
     readiness: Readiness = Readiness()
     waits_for: Mapping[str, str] = field(default_factory=dict)  # of each host that comes back and is not taken back yet
+    overdue_cuts: frozenset[str] = frozenset()  # hosts whose store may soon forget that they are cut off
     signs: Mapping[str, tuple[Sign, ...]] = field(default_factory=dict)  # of each host that is neither HEALTHY nor EXEMPT
     hand_over: str = ""  # why this leader should leave its office to another

@@ -20,6 +20,7 @@ from hanode.core.once import once
 from hanode.core.policy import Policy
 from hanode.core.records import HostRecovery, Records
 from hanode.core.signals import KDUMP, network_and_host, probe_key
+from hanode.core.stores import store_key
 
 ROOM_S = 10.0
 """Placement is asked for everybody's room so often while something is to be placed; what we ask for is charged at once."""
@@ -41,6 +42,7 @@ class Draft:
         self.holds: tuple[Hold, ...] = ()
         self.readiness = Readiness()
         self.waits_for: dict[str, str] = {}
+        self.overdue_cuts: frozenset[str] = frozenset()
         self.powered = frozenset(host_and_level(key)[0] for key in timers.power)  # hosts whose power was ever read
         self._beats = timers.beats
         self._witnessed: dict[str, dict[tuple[str, str], Trace]] = {}
@@ -186,6 +188,11 @@ class Draft:
         keys = {level: power_key(host, level) for level in range(1, len(self.policy.plan_of(host).levels) + 1)}
         return {level: self.timers.power[key] for level, key in keys.items() if key in self.timers.power}
 
+    def access(self, domain: str, host: str, every_s: float) -> Trace | None:
+        """May the host write in this store, reading after reading; asking for it keeps that being read."""
+        self.want(WantKind.ACCESS, store_key(domain, host), every_s)
+        return self.timers.access.get(store_key(domain, host))
+
     def probes(self, host: str, every_s: float) -> Mapping[str, Trace]:
         """network -> what the host itself last said there; a network is missing until it was asked."""
         keys = {network: probe_key(network, host) for network in self.policy.networks}
@@ -274,13 +281,16 @@ class Draft:
         mode = self.policy.mode_of(found) if found else self.policy.mode
         return mode != "observe"
 
-    def act(self, action: Action, every_s: float) -> bool:
-        """Ask for a write now, unless it is under way or was asked for less than `every_s` ago. True if asked now."""
+    def act(self, action: Action, every_s: float, promised: bool = False) -> bool:
+        """Ask for a write now, unless it is under way or was asked for less than `every_s` ago. True if asked now.
+
+        `promised`: it only keeps up what was done before, so it is asked for in mode observe as well.
+        """
         sent = f"sent/{action.action_id}"
         last_s = self.peek(sent)
         if last_s is not None:
             self._waits[sent] = last_s
-        if not self.may_write(action.host) or action.action_id in self.snapshot.in_flight:
+        if not (promised or self.may_write(action.host)) or action.action_id in self.snapshot.in_flight:
             return False
         if last_s is not None and self.now.s < last_s + every_s:
             self.wake(last_s + every_s)
@@ -365,6 +375,7 @@ class Draft:
             verdicts=dict(sorted(self.verdicts.items())),
             holds=self.holds,
             readiness=self.readiness,
+            overdue_cuts=self.overdue_cuts,
             waits_for={host: why for host, why in sorted(self.waits_for.items()) if why},
             signs=signs or {},
             hand_over=hand_over,

@@ -10,7 +10,7 @@ from hanode.core.contradiction import signs_of_life
 from hanode.core.decisions import Level
 from hanode.core.draft import Draft
 from hanode.core.facts import Host
-from hanode.core.fence import PERSONS_DOUBT, fence_again, mark, power_on_action
+from hanode.core.fence import PERSONS_DOUBT, fence_again, mark, power_takes_over
 from hanode.core.fence import read_table as reread
 from hanode.core.flapping import why_not_by_itself
 from hanode.core.follow import SLOW_S, follow
@@ -18,13 +18,16 @@ from hanode.core.judge import Evidence
 from hanode.core.latecomers import look_back
 from hanode.core.lifecycle import ENDED, TO_DO, DrillState, HostState, InstanceState
 from hanode.core.model import Action, ActionKind, WantKind
+from hanode.core.offs import power_on_action
 from hanode.core.policy import MARKER
 from hanode.core.records import Before, HostRecovery, InstanceRecovery, ProofKind
+from hanode.core.stores import by_storage
 from hanode.core.view import View, view
 
 
 def evacuating(draft: Draft, record: HostRecovery, e: Evidence) -> None:
-    sign = signs_of_life(draft, record, e)
+    record = power_takes_over(draft, record, e)
+    sign = signs_of_life(draft, record, e) or _reports_while_cut(draft, record)
     if sign and record.is_open:
         fence_again(draft, record, sign)
         return
@@ -42,6 +45,15 @@ def evacuating(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     _look_at_the_source(draft, _tell_the_end(draft, record))
 
 
+def _reports_while_cut(draft: Draft, record: HostRecovery) -> str | None:
+    """A host that was cut off alive is back as soon as nobody is left who could be restarted elsewhere for its sake."""
+    pending = any(entry.state is InstanceState.PENDING for entry in record.instances.values()) and not record.release_asked
+    if not by_storage(record) or record.is_open or pending:
+        return None
+    beats = draft.beats_since(record.host, draft.since(f"proof/{record.incident}"))
+    return "its service reports, cut off from its disks" if beats >= 2 else None
+
+
 def _tell_the_end(draft: Draft, record: HostRecovery) -> HostRecovery:
     """Once nothing is left to do elsewhere: how it ended, and what is to be done with the host."""
     states = Counter(entry.state for entry in record.instances.values())
@@ -49,7 +61,9 @@ def _tell_the_end(draft: Draft, record: HostRecovery) -> HostRecovery:
         return record
     counted = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     then = "" if draft.policy.release == "auto" else f" and type `hanode host release {record.host}`"
-    text = f"its instances are accounted for ({counted}); when it is repaired, switch it on{then}"
+    again = "start it anew (or its nova-compute, which ends the guests that may still run there without their disks)"
+    on = again if by_storage(record) else "switch it on"
+    text = f"its instances are accounted for ({counted}); when it is repaired, {on}{then}"
     draft.note_once(Level.WARNING, "accounted", record.host, text, record.incident)
     return draft.save(replace(record, reason=text))
 

@@ -156,6 +156,7 @@ class Instance:
     extra_specs: Mapping[str, str] = field(default_factory=dict)  # of its flavor
     image_properties: Mapping[str, str] = field(default_factory=dict)  # of its image, as Nova keeps them (2.98 and newer)
     addresses: tuple[str, ...] = ()  # its fixed ones, in the order in which Nova shows them
+    volumes: int | None = None  # attached to it; None: Nova does not tell
 
     @property
     def boots_from_volume(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from hanode.core import accounts, flapping, levels, repeats
+from hanode.core import accounts, cutting, flapping, levels, repeats
 from hanode.core.contradiction import has_settled, settling, signs_of_life
 from hanode.core.crash import is_dumping
 from hanode.core.decisions import OBSERVED, Level, Verdict
@@ -17,9 +17,11 @@ from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft, verdict_of
 from hanode.core.facts import Host, Power, Resources
 from hanode.core.judge import AGENT_DOWN_MARK, Evidence, is_set_aside, recent_s
 from hanode.core.lifecycle import HostState
-from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
-from hanode.core.policy import MARKER, FencePlan, Policy
+from hanode.core.model import Action, ActionKind, Result, WantKind
+from hanode.core.offs import give_way, learn_of_off, off_action, patience_s, power_on_action, try_text, why_not_off
+from hanode.core.policy import MARKER, FencePlan
 from hanode.core.records import HostRecovery, InstanceRecovery, Proof, ProofKind
+from hanode.core.stores import by_storage, store_of
 
 NOT_READ: Mapping[str, Resources] = {}
 """What the instances of a host hold, while Placement has not told."""
@@ -97,14 +99,15 @@ def prepare(draft: Draft, host: Host) -> None:
 def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     verdict = verdict_of(draft, record.host)
     prepare(draft, e.host)
-    record = _learn_of_off(draft, record)
+    record = cutting.learn_of_cut(draft, learn_of_off(draft, record))
+    cutting.prepare(draft, record, e.host)
     told = bool(record.fenced_at)  # from then on a write of ours to its service may be on its way, whatever Nova shows
     if record.observe_only and draft.may_write(record.host):
         # Armed since: from here on it is an incident like any other, judged and braked anew before anything is done.
         draft.save(replace(record, observe_only=False, proof=None))
     elif _shows_life(verdict, e) and not record.is_open:
         _lives(draft, record, e)
-    elif verdict is Verdict.EXEMPT and not record.off_may_have_reached and not record.is_open and not told:
+    elif verdict is Verdict.EXEMPT and not record.off_may_have_reached and not record.cut and not record.is_open and not told:
         reason = draft.verdicts[record.host].reason
         draft.note(Level.WARNING, "exempt", record.host, f"is left alone: {reason}", record.incident)
         if is_set_aside(e) and not record.observe_only:
@@ -118,6 +121,8 @@ def fencing(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         draft.note_once(Level.ALARM, "approve", record.host, text, record.incident)
     elif e.reads_off and not e.lives:
         fenced(draft, record, _proof(draft, e))
+    elif record.cut_tries and _is_cut_off(draft, record, e):
+        _cut_off(draft, record)
     else:
         _shoot(draft, record, e, verdict)
 
@@ -127,12 +132,34 @@ def _shows_life(verdict: Verdict, e: Evidence) -> bool:
 
 
 def fenced(draft: Draft, record: HostRecovery, proof: Proof) -> HostRecovery:
-    draft.note(Level.WARNING, "fenced", record.host, f"is proven dead: {proof.text}", record.incident)
+    said = "cut off from its disks" if proof.kind is ProofKind.STORAGE else "proven dead"
+    draft.note(Level.WARNING, "fenced", record.host, f"is {said}: {proof.text}", record.incident)
     draft.restart_wait(f"proof/{record.incident}")
     flapping.count(draft, record.host)
     repeats.count(draft, record)
-    reason = f"proven dead: {proof.text}"
-    return draft.save(replace(record, state=HostState.FENCED, reason=reason, proof=proof, fenced_at=draft.now.at))
+    return draft.save(replace(record, state=HostState.FENCED, reason=f"{said}: {proof.text}", proof=proof, fenced_at=draft.now.at))
+
+
+def _is_cut_off(draft: Draft, record: HostRecovery, e: Evidence) -> bool:
+    """A cut is no sign of death, as off is: so the host must be judged failed by this very leader too, and unheld."""
+    failed = verdict_of(draft, record.host) is Verdict.FAILED and not e.lives
+    return cutting.stands(draft, record) and failed and not draft.held(record.host, e.named)
+
+
+def _cut_off(draft: Draft, record: HostRecovery, how: str = "") -> None:
+    """Proven by its store: from here on the cut is kept up, and only who is wholly there is restarted elsewhere."""
+    assert record.cut is not None, "it stands"
+    fenced(draft, replace(record, cut=replace(record.cut, stood=True)), cutting.proof_of(draft, record, how))
+
+
+def power_takes_over(draft: Draft, record: HostRecovery, e: Evidence) -> HostRecovery:
+    """Its power device answers after all and reads off twice: the proof that lets everybody go. The cut stays until the release."""
+    if not by_storage(record) or not e.reads_off or e.lives:
+        return record
+    proof = _proof(draft, e, " after all")
+    draft.note(Level.WARNING, "fenced", record.host, f"is proven off: {proof.text}", record.incident)
+    draft.restart_wait(f"proof/{record.incident}")
+    return draft.save(replace(record, proof=proof))
 
 
 def _proof(draft: Draft, e: Evidence, how: str = "") -> Proof:
@@ -159,13 +186,18 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         draft.note(Level.ALARM, "alive", record.host, "lives again: what Nova was told is taken back", record.incident)
         draft.save(replace(record, state=HostState.RELEASING, reason="lives again"))
         return
+    if record.cut is not None:
+        # Nothing of it was ever restarted elsewhere: its disks are its own.
+        if cutting.lift(draft, record, "lives, and nothing of it was restarted elsewhere"):
+            return
+        record = draft.records[record.host]
     if not record.off_may_have_reached:
         draft.note(Level.ALARM, "false-alarm", record.host, "lives again before anything was done to it", record.incident)
         _look_after(draft, record, "lives: no power-off can have reached it")
         return
     settle = settling(record)
     begun_s, settled_s = draft.since(settle), draft.since(settle) + draft.policy.fence_settle_s
-    record = _give_way(draft, record)
+    record = give_way(draft, record)
     trace = draft.power(record.host, draft.policy.reading_gap_s)
     believed = record.host not in draft.roster.quarantined
     is_on = trace is not None and trace.value == Power.ON and trace.last_s >= settled_s and trace.twice(draft.policy.reading_gap_s)
@@ -183,13 +215,6 @@ def _lives(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     draft.note_once(Level.ALARM, "alive", record.host, text, record.incident)
 
 
-def _give_way(draft: Draft, record: HostRecovery) -> HostRecovery:
-    """Where no off can be on its way any more nobody is being fenced, and others need not wait; its next off waits for its turn."""
-    plan = draft.policy.plan_of(record.host)
-    in_flight = bool(plan.levels) and _off_action(record, plan).action_id in draft.snapshot.in_flight
-    return draft.save(replace(record, outlived=True)) if has_settled(draft, record) and not in_flight else record
-
-
 def _look_after(draft: Draft, record: HostRecovery, why: str) -> None:
     """It lives, but it may have booted since: its guests are watched and started as after any reboot, then the incident ends."""
     draft.save(replace(record, state=HostState.SUSPECT, reason=why, approved=False, **new_round(record)))
@@ -205,9 +230,9 @@ def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) ->
         return
     plan = policy.plan_of(record.host)
     if not plan.levels:
-        _ask_operator(draft, record, "it is switched off by hand" if plan.by_hand else "no power device is configured for it")
+        _without_power(draft, record, e, "it is switched off by hand" if plan.by_hand else "no power device is configured for it")
     elif record.host in draft.roster.quarantined:
-        _ask_operator(draft, record, f"its power device is not believed: {draft.roster.quarantined[record.host]}")
+        _without_power(draft, record, e, f"its power device is not believed: {draft.roster.quarantined[record.host]}")
     elif is_dumping(draft, record, e):
         return
     elif not record.offs or record.outlived:
@@ -217,49 +242,31 @@ def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) ->
             return
         _off(draft, replace(record, **{**new_round(record), "offs": ("",)}), plan)
     else:
-        _follow_off(draft, record, plan)
+        _follow_off(draft, record, e, plan)
+
+
+def _without_power(draft: Draft, record: HostRecovery, e: Evidence, why: str) -> None:
+    """Every power device has failed, or there is none: its store, where the operator allows that, and then a person."""
+    if not cutting.cut_off(draft, record, e, has_slot=bool(record.offs) or _has_slot(draft)):
+        _ask_operator(draft, record, why + cutting.why_not(record, store_of(draft.policy, e.host)))
 
 
 def _has_slot(draft: Draft) -> bool:
-    """May one more host be told off? One counts from its first off of a round until it is proven off, left to a person, or outlived it."""
-    told = sum(1 for r in draft.records.values() if r.state is HostState.FENCING and r.offs and not r.outlived)
+    """May one more host be told off, or be cut off? One counts from the first order of a round until it is proven, left to a person, or
+    outlived it."""
+    told = sum(1 for r in draft.records.values() if r.state is HostState.FENCING and (r.offs or r.cut) and not r.outlived)
     return told < draft.policy.max_fencing
-
-
-def _off_action(record: HostRecovery, plan: FencePlan) -> Action:
-    return Action(record.host, ActionKind.POWER_OFF, record.incident, record.fence_attempt, level=levels.level_of_try(plan, record))
-
-
-def power_on_action(record: HostRecovery) -> Action:
-    """By the level that proved it off: what that has switched off only it can switch on."""
-    return Action(record.host, ActionKind.POWER_ON, record.incident, level=record.proof.level if record.proof else 1)
 
 
 def _off(draft: Draft, record: HostRecovery, plan: FencePlan) -> None:
     """The intent is committed in the same tick before the off is sent: no leader can have sent one that is not written."""
-    action = _off_action(record, plan)
-    draft.save(replace(record, reason=_try_text(action, plan)))
+    action = off_action(record, plan)
+    draft.save(replace(record, reason=try_text(action, plan)))
     draft.act(replace(action, until_s=draft.now.s + draft.policy.proof_s), 0.0)
 
 
-def _try_text(action: Action, plan: FencePlan) -> str:
-    return f"power-off, attempt {action.attempt}" + (f" at level {action.level}" if len(plan.levels) > 1 else "")
-
-
-def _learn_of_off(draft: Draft, record: HostRecovery) -> HostRecovery:
-    """What became of the newest off, whatever else is so now: one that certainly reached no device binds nobody."""
-    plan = draft.policy.plan_of(record.host)
-    outcome = draft.outcome(_off_action(record, plan).action_id) if record.offs and plan.levels else None
-    if outcome is None or record.offs[-1] == outcome.result:
-        return record
-    said = f"{_try_text(outcome.action, plan)}: {outcome.result}{f' ({outcome.detail})' if outcome.detail else ''}"
-    draft.note(Level.WARNING, "power-off", record.host, said, record.incident)
-    offs = (*record.offs[:-1], outcome.result)
-    return draft.save(replace(record, offs=offs, reason=f"power-off {outcome.result}: {outcome.detail}"))
-
-
-def _follow_off(draft: Draft, record: HostRecovery, plan: FencePlan) -> None:
-    action = _off_action(record, plan)
+def _follow_off(draft: Draft, record: HostRecovery, e: Evidence, plan: FencePlan) -> None:
+    action = off_action(record, plan)
     sent, outcome = f"sent/{action.action_id}", draft.outcome(action.action_id)
     if action.action_id in draft.snapshot.in_flight:
         draft.since(sent)
@@ -271,27 +278,12 @@ def _follow_off(draft: Draft, record: HostRecovery, plan: FencePlan) -> None:
         else:
             draft.since(sent)
         return
-    if not draft.waited(sent, _patience_s(draft.policy, outcome, levels.another_is_next(plan, record))):
+    if not draft.waited(sent, patience_s(draft.policy, outcome, levels.another_is_next(plan, record))):
         return
     if levels.is_exhausted(plan, record, draft.policy.fence_attempts):
-        _ask_operator(draft, record, _why_not_off(outcome, plan))
+        _without_power(draft, record, e, why_not_off(outcome, plan))
     else:
         _off(draft, replace(record, offs=(*record.offs, "")), plan)
-
-
-def _patience_s(policy: Policy, outcome: Outcome, another_is_next: bool) -> float:
-    """How long after it was sent an off is given up: what was delivered may still take effect, what was not never will."""
-    if outcome.result in {Result.DONE, Result.AMBIGUOUS}:
-        return policy.fence_timeout_s
-    return 0.0 if another_is_next and outcome.result is not Result.NOT_SENT else policy.fence_backoff_s
-
-
-def _why_not_off(outcome: Outcome, plan: FencePlan) -> str:
-    count = len(plan.levels)
-    device = f"no level of its {count} confirmed; the last one" if count > 1 else "its device"
-    if outcome.result is Result.DONE:
-        return f"{device} accepts the power-off and does not read off"
-    return f"{device} does not answer and does not read off" if outcome.result is Result.AMBIGUOUS else f"{device} says: {outcome.detail}"
 
 
 def _ask_operator(draft: Draft, record: HostRecovery, why: str) -> None:
@@ -307,9 +299,14 @@ def needs_operator(draft: Draft, record: HostRecovery, e: Evidence) -> None:
         _lives(draft, record, e)
     elif e.reads_off and not e.lives:
         fenced(draft, record, _proof(draft, e, " after all"))
+    elif _is_cut_off(draft, record, e):
+        _cut_off(draft, record, " after all")
     elif Result.UNREACHABLE in record.offs and _answers_again(draft, record) and _has_slot(draft):
         draft.note(Level.WARNING, "device-back", record.host, "its power device answers again: fencing is tried anew", record.incident)
         draft.save(replace(record, state=HostState.FENCING, reason="its power device answers again", **new_round(record)))
+    elif cutting.may_try_again(draft, record, e.host) and _has_slot(draft):
+        draft.note(Level.WARNING, "device-back", record.host, "its store can be asked: fencing is tried anew", record.incident)
+        draft.save(replace(record, state=HostState.FENCING, reason="its store can be asked", **new_round(record)))
 
 
 def _answers_again(draft: Draft, record: HostRecovery) -> bool:
@@ -346,11 +343,12 @@ def fence_again(draft: Draft, record: HostRecovery, sign: str) -> None:
 
 def new_round(record: HostRecovery) -> dict[str, Any]:
     """Fence from the beginning; attempts go on being counted, so that no old outcome is taken for a new one."""
-    return {"offs": (), "offs_before": record.fence_attempt, "outlived": False}
+    return {"offs": (), "offs_before": record.fence_attempt, "outlived": False, "cut_tries": ()}
 
 
 def tell_nova(draft: Draft, record: HostRecovery, e: Evidence) -> None:
     """FENCED: forced_down first, then disable: the other order makes Nova call the dead host (api.py `_update_compute_provider_status`)."""
+    record = power_takes_over(draft, record, e)
     sign = signs_of_life(draft, record, e)
     if sign:
         fence_again(draft, record, sign)

@@ -20,6 +20,7 @@ from hanode.core.policy import MARKER
 from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.core.restore import is_overdue, tidy, wrong_power
 from hanode.core.starts import start_waits_for
+from hanode.core.stores import by_storage
 from hanode.core.view import SELDOM, Gone, View, current
 
 FAILED = frozenset({"failed", "error"})
@@ -253,8 +254,9 @@ def _elsewhere(v: View, entry: InstanceRecovery, target: str) -> InstanceRecover
 
 
 def proven_off(v: View, host: str) -> bool:
+    """Not by a cut: a nova-compute that lives may still finish what it has begun, and tell Nova so."""
     record = v.draft.records.get(host)
-    return record is not None and record.state in PROVEN_OFF
+    return record is not None and record.state in PROVEN_OFF and not by_storage(record)
 
 
 def _failed(v: View, entry: InstanceRecovery, migration: Migration) -> InstanceRecovery:

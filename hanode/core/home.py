@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hanode.core.accounts import RUNNABLE, account
+from hanode.core.cutting import lift
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.evacuate import watch_instances
 from hanode.core.facts import Instance, Power
 from hanode.core.failback import offer
-from hanode.core.fence import new_round, power_on_action
+from hanode.core.fence import new_round
 from hanode.core.flapping import why_not_by_itself
 from hanode.core.follow import become
 from hanode.core.judge import Evidence
 from hanode.core.latecomers import is_settled, undone
 from hanode.core.lifecycle import TO_DO, HostState, InstanceState
 from hanode.core.model import Action, ActionKind
+from hanode.core.offs import power_on_action
 from hanode.core.once import once_with
 from hanode.core.policy import MARKER, Policy
 from hanode.core.records import HostRecovery, InstanceRecovery
@@ -199,6 +201,11 @@ def _is_healthy(draft: Draft, record: HostRecovery) -> bool:
 def _take_back(draft: Draft, record: HostRecovery, e: Evidence) -> str:
     """One step on; for what the next one waits, "" when it is back in service."""
     service = e.host.service
+    # S7 holds, so its nova-compute was started anew and has destroyed whom Nova restarted elsewhere; never earlier.
+    waits = lift(draft, record, "its evacuation records are finished")
+    if waits:
+        return waits
+    record = draft.records[record.host]
     if service.forced_down:
         draft.act(Action(record.host, ActionKind.CLEAR_FORCE_DOWN, record.incident, service_id=service.service_id), draft.policy.retry_s)
         return "Nova is told that it is not down any more"

@@ -81,7 +81,7 @@ def _put_together(draft: Draft, record: HostRecovery, e: Evidence, around: _Arou
         at=draft.now.at, silent_s=e.silent_s, power=e.power.value if e.power else "",
         probes={network: trace.value for network, trace in sorted(e.probes.items())},
         protected=around.protected,
-        policy=replace(policy, domains={}, fenceable=policy.fenceable & {record.host}, fence_plans={record.host: plan}),
+        policy=replace(policy, domains={}, fenceable=policy.fenceable & {record.host}, fence_plans={record.host: plan}, stores={}),
         itself=_bystander(draft, e.host, asked, around), hosts=tuple(_bystander(draft, host, asked, around) for host in others),
         aggregates=_aggregates([e.host, *others]), instances=kept, groups=_groups(draft, kept),
         left_out=len(chosen) - len(others) + len(instances) - len(kept),

@@ -24,6 +24,8 @@ class WantKind(StrEnum):
     PROBE = "probe"  # key `signals.probe_key`: bool, did the host answer there
     WITNESS = "witness"  # key host, or `signals.NOVA`: what the standbys see of it; answered in `Snapshot.witnessed`
     STOPPED_BY_OWNER = "stopped-by-owner"  # key "instance id@Nova stamp": bool, stopped by a user since then
+    ACCESS = "access"  # key `stores.store_key`: Access, may the host write in that store
+    STORE = "store"  # key `stores.store_key` without a host: StoreCheck, without need
     STORAGE = "storage"  # key domain: bool, is it well by the operator's health command
     GROUPS = "groups"  # key "": tuple[ServerGroup, ...] of every project
     DEAD_AGENTS = "dead-agents"  # key "": frozenset[host] whose L2 agent Neutron calls dead
@@ -45,6 +47,9 @@ class Want:
 class ActionKind(StrEnum):
     POWER_OFF = "power-off"
     POWER_ON = "power-on"
+    CUT = "cut-off"
+    KEEP_CUT = "keep-cut"
+    RESTORE = "restore-access"
     FORCE_DOWN = "force-down"
     CLEAR_FORCE_DOWN = "clear-force-down"
     DISABLE = "disable"
@@ -84,6 +89,8 @@ class Action:
     lock: bool = False  # EVACUATE: lock with our marker first
     provider_id: str = ""  # EVACUATE: leave its allocation on this provider alone first
     level: int = 1  # POWER_OFF, POWER_ON: of the host's power devices
+    store: str = ""  # CUT, KEEP_CUT, RESTORE: the storage domain
+    for_s: float = 0.0  # CUT, KEEP_CUT: so long
     until_s: float = field(default=float("inf"), compare=False)  # after this what it rests on is too old: not sent any more
 
     @property

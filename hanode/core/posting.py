@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from hanode.core import locks, repeats, spares
+from hanode.core import cutting, locks, repeats, spares
 from hanode.core.decisions import Level
 from hanode.core.devices import add_devices, without
 from hanode.core.draft import EVACUATIONS_S, ROOM_S, Draft
@@ -25,6 +25,7 @@ from hanode.core.room import Ask, Room
 from hanode.core.serving import is_silent, missing
 from hanode.core.spares import Reserve, call_up, reserve_now
 from hanode.core.starts import arrives_stopped
+from hanode.core.stores import by_storage, why_not_whole
 from hanode.core.suspicion import quiet_after_s
 from hanode.core.turn import ask_the_awaited, line_now
 from hanode.core.view import View, look_again, view
@@ -128,6 +129,12 @@ def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
         beaten = draft.now.s - draft.timers.office_since_s >= draft.policy.office_hold_s
         asked = {network for network, trace in probes.items() if draft.now.s - trace.last_s <= draft.policy.proof_s}
         return beaten and asked >= set(draft.policy.networks)
+    if by_storage(record):
+        if not cutting.stands(draft, record):
+            said = "its store does not read it cut off twice now: no evacuation is posted before it does"
+            draft.note_once(Level.ALARM, "proof", record.host, said, record.incident)
+            return False
+        return True
     trace = draft.power(record.host, draft.policy.proof_s / 2)
     fresh = trace is not None and trace.value == Power.OFF and draft.now.s - trace.last_s <= draft.policy.proof_s
     if not fresh:
@@ -174,6 +181,9 @@ def _next(
     ask = _ask(seen, entry, source.host)
     if ask is None:
         return entry
+    bound = _bound_by_its_disks(seen, ask)
+    if bound:
+        return become(seen, entry, InstanceState.WAITING, bound)
     if entry.instance_id in room.ground.pending:
         return replace(entry, reason="what it needs of a host is being read")
     kept_back = repeats.why_kept_back(entry, seen.record.host, seen.draft.policy)
@@ -208,6 +218,18 @@ def _must_wait(seen: View, entry: InstanceRecovery, line: Line, hurried: bool) -
     if entry.is_doubted and line.others_come and not hurried:
         return f"{repeats.in_words(entry.failed_hosts, policy)}; so it goes last, and alone"
     return ""
+
+
+def _bound_by_its_disks(seen: View, ask: Ask) -> str:
+    """Why a host that is only cut off from one store does not let it go: its guest there may run, and write elsewhere (S1)."""
+    record = seen.draft.records[seen.record.host]
+    if not by_storage(record):
+        return ""
+    if record.cut is None:
+        return "its host is not cut off from its disks any more"
+    why = why_not_whole(ask.instance, ask.record, record.cut.domain, seen.draft.policy.stores.get(record.cut.domain))
+    helps = f"what helps: a reading of off by its power device, or see that it is off and type `hanode host confirm-fenced {record.host}`"
+    return f"its host is only cut off from storage {record.cut.domain}, and {why}; {helps}" if why else ""
 
 
 def _ask(seen: View, entry: InstanceRecovery, host: Host) -> Ask | None:

@@ -66,6 +66,7 @@ class InstanceRecovery:
 class ProofKind(StrEnum):
     DEVICE = "device"  # two readings of exactly off by the host's own device
     PERSON = "person"  # an audited confirmation
+    STORAGE = "storage"  # two readings of "cut off" by the store of its domain: it may run, and writes nothing there
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,19 @@ class Proof:
     at: str
     level: int = 1  # DEVICE: whose devices read off; they are read again before each batch
     overrules: bool = False  # PERSON: said in the face of a device that read on, so that what it goes on reading tells nothing
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A store was told that the host shall write nothing there: so it may be cut off, whatever came of that."""
+
+    domain: str
+    for_s: float  # after so long the store forgets it, if nobody renews it; 0: never
+    since_at: str
+    until_at: str = ""  # when that is, by the newest order that was carried out; for people
+    reached: bool = False  # some order may have reached the store; before, a failed one binds nobody
+    stood: bool = False  # it was the proof: it is kept up until the host is released
+    lifting: bool = False  # nobody renews it any more; the store is told to let the host write again
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,9 @@ class HostRecovery:
     offs: tuple[str, ...] = ()  # one per power-off intended in this round: its Result, "" while not known
     offs_before: int = 0  # power-offs of earlier rounds of fencing in this incident
     outlived: bool = False  # it showed life for so long that no off of this round can be on its way; it keeps no other host waiting
+    cut: Cut | None = None  # None: certainly not by us
+    cut_orders: int = 0  # to cut it off or to keep that up, of this incident
+    cut_tries: tuple[str, ...] = ()  # one per cut intended in this round: its Result, "" while not known
     proof: Proof | None = None
     powered_on: bool = False  # recovery "restart": power-on was asked for
     release_asked: bool = False

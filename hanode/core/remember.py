@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import cast
 
 from hanode.core.decisions import Beat, HostCheck, Timers, Trace
-from hanode.core.facts import DeviceCheck, Fleet, Host, Power, Reading, Unknown
+from hanode.core.facts import Access, DeviceCheck, Fleet, Host, Power, Reading, Unknown
 from hanode.core.model import Snapshot, WantKind
 from hanode.core.pace import cells_of, learn
 from hanode.core.policy import Policy
@@ -34,6 +34,7 @@ def remember(timers: Timers, snapshot: Snapshot, hosts: Mapping[str, HostRecover
         fleet_s=fleet.started_s if fleet is not None else None,
         power=_traces(timers.power, snapshot, WantKind.POWER),
         probe=_traces(timers.probe, snapshot, WantKind.PROBE),
+        access=_traces(timers.access, snapshot, WantKind.ACCESS),
         checks=_checks(timers.checks, snapshot),
         # Who does not testify any more is forgotten at once.
         witnessed={key: _trace(timers.witnessed.get(key), reading) for key, reading in sorted(snapshot.witnessed.items())},
@@ -121,6 +122,6 @@ def _trace(trace: Trace | None, reading: Reading[object]) -> Trace:
 def _said(value: object) -> str:
     if isinstance(value, Unknown):
         return "unknown"
-    if isinstance(value, Power):
+    if isinstance(value, Power | Access):
         return value.value
     return "answers" if value else "silent"

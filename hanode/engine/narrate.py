@@ -40,14 +40,14 @@ def line_of_action(action: Action) -> str:
     subject = f" {action.name or action.instance_id}" if action.instance_id else ""
     target = f" to {action.target}" if action.target else ""
     reason = f" ({action.reason})" if action.reason else ""
-    level = f" by level {action.level}" if action.level > 1 else ""
+    level = f" by level {action.level}" if action.level > 1 else f" by storage {action.store}" if action.store else ""
     return f"{action.host}: do {action.kind}{subject}{target}{level}{reason} [{action.incident} #{action.attempt}]"
 
 
 def line_of_outcome(outcome: Outcome) -> str | None:
     """Worth a line only when it did not simply succeed."""
-    if outcome.result is Result.DONE or outcome.action.kind is ActionKind.POWER_OFF:
-        return None  # of a power-off the incident itself tells
+    if outcome.result is Result.DONE or outcome.action.kind in {ActionKind.POWER_OFF, ActionKind.CUT}:
+        return None  # of these the incident itself tells
     action = outcome.action
     subject = f" {action.name or action.instance_id}" if action.instance_id else ""
     return f"{action.host}: {action.kind}{subject} {outcome.result}: {outcome.detail} [{action.incident}]"

@@ -14,13 +14,15 @@ from hanode.core.levels import host_and_level
 from hanode.core.model import Want, WantKind
 from hanode.core.serving import PROGRAM, from_key, port_of
 from hanode.core.signals import network_and_host
+from hanode.core.stores import domain_and_host
 from hanode.engine.lanes import Lanes
 from hanode.errors import HanodeError, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Probe, Programs
 
 Key = tuple[WantKind, str]
-URGENT = frozenset({WantKind.POWER, WantKind.PROBE, WantKind.FLEET})
-POOL_OF: Mapping[WantKind, str] = {WantKind.SERVES: "ask", **dict.fromkeys((WantKind.POWER, WantKind.PROBE, WantKind.CHECK), "look")}
+URGENT = frozenset({WantKind.POWER, WantKind.ACCESS, WantKind.PROBE, WantKind.FLEET})
+LOOKED = (WantKind.POWER, WantKind.ACCESS, WantKind.STORE, WantKind.PROBE, WantKind.CHECK)
+POOL_OF: Mapping[WantKind, str] = {WantKind.SERVES: "ask", **dict.fromkeys(LOOKED, "look")}
 """Dead machines keep whoever asks them waiting until his time is up: nobody who reads Nova waits behind that. And guests that do not
 answer keep no proof of death waiting."""
 
@@ -154,6 +156,8 @@ class Observer:
             WantKind.STOPPED_BY_OWNER: lambda key: cloud.read_stopped_by_owner(*key.split("@", 1)),
             WantKind.POWER: lambda key: fencer.read_power(*host_and_level(key)),
             WantKind.CHECK: fencer.check,
+            WantKind.ACCESS: lambda key: fencer.stores.read(*domain_and_host(key)),
+            WantKind.STORE: lambda key: fencer.stores.check(*domain_and_host(key)),
             WantKind.STORAGE: self._programs.storage_is_well,
             WantKind.PROBE: lambda key: self._answers(*network_and_host(key)),
             WantKind.SERVES: lambda key: self._serves(*from_key(key)),

@@ -271,13 +271,13 @@ class Engine:
         self._stand_by("resigned")
 
     def reload(self, policy: Policy) -> None:
-        """Judge by this from the next tick on. What is known of power devices rests on the old descriptions, and is forgotten."""
+        """Judge by this from the next tick on. What is known of devices and stores rests on the old descriptions, and is forgotten."""
         self._policy = policy
         self._witness.networks = policy.ears
         if self._term is not None:
             self._term.decided = None
-            self._term.timers = replace(self._term.timers, checks={}, power={})
-            self._term.observer.forget({WantKind.CHECK, WantKind.POWER})
+            self._term.timers = replace(self._term.timers, checks={}, power={}, access={})
+            self._term.observer.forget({WantKind.CHECK, WantKind.POWER, WantKind.ACCESS, WantKind.STORE})
 
 
 def _telling(snapshot: Snapshot) -> Mapping[tuple[WantKind, str], Reading[object]]:

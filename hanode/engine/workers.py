@@ -12,7 +12,7 @@ from hanode.engine.office import Office
 from hanode.errors import Ambiguous, Deposed, HanodeError, Refused, Unreachable
 from hanode.ports import Clock, Cloud, Executor, Fencer, Programs
 
-POWER = frozenset({ActionKind.POWER_OFF, ActionKind.POWER_ON})
+POWER = frozenset({ActionKind.POWER_OFF, ActionKind.POWER_ON, ActionKind.CUT, ActionKind.KEEP_CUT, ActionKind.RESTORE})
 
 
 class Workers:
@@ -115,6 +115,9 @@ class Workers:
         return {
             ActionKind.POWER_OFF: lambda a: self._fencer.power_off(a.host, self._deposed, a.level),
             ActionKind.POWER_ON: lambda a: self._fencer.power_on(a.host, self._deposed, a.level),
+            ActionKind.CUT: lambda a: self._fencer.stores.cut(a.store, a.host, a.for_s, self._deposed),
+            ActionKind.KEEP_CUT: lambda a: self._fencer.stores.cut(a.store, a.host, a.for_s, self._deposed),
+            ActionKind.RESTORE: lambda a: self._fencer.stores.restore(a.store, a.host, self._deposed),
             ActionKind.FORCE_DOWN: lambda a: cloud.force_down(a.service_id),
             ActionKind.CLEAR_FORCE_DOWN: lambda a: cloud.clear_force_down(a.service_id),
             ActionKind.DISABLE: lambda a: cloud.disable(a.service_id, a.reason),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 from hanode.core.accounts import NOT_OURS
@@ -18,6 +19,7 @@ from hanode.core.model import ActionKind
 from hanode.core.records import HostRecovery, InstanceRecovery
 from hanode.engine.codec import EPOCH, RENEWED
 from hanode.engine.testimony import WITNESS
+from hanode.sim.cut_judges import given_back_rightly, is_cut_off, was_cut
 from hanode.sim.evidence import Evidence, Tick, Violation
 from hanode.sim.knowledge import acted_on_what_it_knew, canaries_of, latest_record, was_fenced
 from hanode.sim.node import PortCall
@@ -27,7 +29,11 @@ from hanode.sim.promises import kept
 from hanode.sim.world import Event, Server, World
 
 MOVING = OPEN | {"preparing", "running", "migrating", "post-migrating"}
-IRREVERSIBLE = frozenset({"fencer.power_off", "fencer.power_on", "cloud.evacuate"})
+IRREVERSIBLE = frozenset({"fencer.power_off", "fencer.power_on", "stores.cut", "stores.restore", "cloud.evacuate"})
+ORDERS = {
+    "fencer.power_off": frozenset({ActionKind.POWER_OFF}),
+    "stores.cut": frozenset({ActionKind.CUT, ActionKind.KEEP_CUT}),
+}
 
 
 def judge(evidence: Evidence) -> tuple[Violation, ...]:
@@ -36,7 +42,7 @@ def judge(evidence: Evidence) -> tuple[Violation, ...]:
     doubled = by_strangers(world.log)
     found = (
         *one_writer(world, evidence.answered_for, doubled),
-        *source_off(world.log, evidence.confirmed, evidence.policy.proof_s),
+        *source_off(world.log, evidence.confirmed, evidence.policy.proof_s, partial(is_cut_off, world, evidence.policy)),
         *one_evacuation(world.log, evidence.unseen_s),
         *one_move(world.log, 3 * evidence.policy.report_interval_s),
         *fenced_rightly(evidence),
@@ -44,6 +50,7 @@ def judge(evidence: Evidence) -> tuple[Violation, ...]:
         *in_office(evidence.commits, evidence.calls),
         *no_data_lost(world, {*evidence.may_lose_data, *doubled}),
         *released_rightly(world.log),
+        *given_back_rightly(world.log),
         *targets_stay(world.log),
         *kept(evidence),
     )
@@ -65,8 +72,9 @@ def one_writer(world: World, answered_for: Collection[str] = (), doubled: Collec
     """S1: no instance runs on two hosts, be it on one disk or on two; `doubled` are instances that somebody else has seen to."""
     names = world.servers.names()
     for instance_id in sorted(set(names) - set(doubled)):
-        writers = sorted({(w.from_s, w.boot, w.host): w for disk in world.disks.of_instance(instance_id)
-                          for w in disk.writers}.items())
+        # Of a guest with several disks the one counts that it could write longest: a store cuts it off from its own disks only.
+        ended = sorted((w for disk in world.disks.of_instance(instance_id) for w in disk.writers), key=lambda w: w.ends_s)
+        writers = sorted({(w.from_s, w.boot, w.host): w for w in ended}.items())
         for (_, one), (_, other) in combinations(writers, 2):
             if one.host != other.host and one.overlaps(other) and one.host not in answered_for:
                 yield Violation("S1", other.from_s, f"{names[instance_id]} starts on {other.host} while it runs on {one.host}"
@@ -87,13 +95,19 @@ def no_data_lost(world: World, may_lose_data: Collection[str]) -> Iterator[Viola
 # --------------------------------------------------------------------------- S2, S3, S7: what Nova accepted
 
 
-def source_off(log: Iterable[Event], confirmed: Collection[str] = (), proof_s: float = 0.0) -> Iterator[Violation]:
-    """S2: at each accepted POST of ours the source is really off; who is switched on within `proof_s` before cannot be seen."""
+def source_off(
+    log: Iterable[Event], confirmed: Collection[str] = (), proof_s: float = 0.0, is_cut: Callable[[Event, Ledger], bool] | None = None,
+) -> Iterator[Violation]:
+    """S2: at each accepted POST of ours the source is really off; who is switched on within `proof_s` before cannot be seen.
+
+    Or it is really cut off from every disk of this one instance (`is_cut`).
+    """
     for event, ledger in posts(log):
         source = event.facts["source"]
         just_now = event.time_s - ledger.on_s.get(source, float("-inf")) < proof_s
-        if source not in ledger.off and source not in confirmed and not just_now:
-            yield Violation("S2", event.time_s, f"evacuation accepted ({event.text}) while {source} is powered on")
+        if source in ledger.off or source in confirmed or just_now or (is_cut and is_cut(event, ledger)):
+            continue
+        yield Violation("S2", event.time_s, f"evacuation accepted ({event.text}) while {source} is powered on")
 
 
 def one_evacuation(log: Iterable[Event], unseen_s: float = 0.0) -> Iterator[Violation]:
@@ -157,7 +171,7 @@ def fenced_rightly(evidence: Evidence) -> Iterator[Violation]:
     """S4: every off was ordered by a tick without a hold, after the office hold, within max_fencing, and not at a living host."""
     yield from _living_hosts_shot(evidence)
     if evidence.ticks:
-        offs = [call for call in evidence.calls if call.name == "fencer.power_off"]
+        offs = [call for call in evidence.calls if call.name in ORDERS]
         for call in offs:
             yield from _order_of(call, evidence)
         yield from _too_many_at_once(offs, evidence)
@@ -167,7 +181,7 @@ def _living_hosts_shot(evidence: Evidence) -> Iterator[Violation]:
     """A host that beats and answers for a while already; one that came to life this very moment cannot be known to."""
     interval_s = evidence.world.timings.report_interval_s
     for event in evidence.world.log:
-        if event.kind != "off-command" or event.subject in evidence.may_be_fenced_alive:
+        if event.kind not in {"off-command", "cut-command"} or event.subject in evidence.may_be_fenced_alive:
             continue
         facts = event.facts
         beats = float(facts["beat_age_s"]) <= 1.5 * interval_s and float(facts["beating_for_s"]) > 3 * interval_s
@@ -192,10 +206,14 @@ def _others_shot(event: Event, canaries: Collection[str], world: World) -> Itera
 def _order_of(call: PortCall, evidence: Evidence) -> Iterator[Violation]:
     """The newest tick of this node that wanted this off, and what it knew."""
     tick = next((tick for tick in reversed(evidence.ticks) if tick.node == call.node and tick.time_s <= call.time_s
-                 and _wants_off(tick, call.subject)), None)
+                 and _orders(tick, call)), None)
     if tick is None:
         yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off, and no tick of it has decided that")
         return
+    if ActionKind.KEEP_CUT in _orders(tick, call):
+        if not was_cut(call.subject, call.time_s, evidence.ticks):
+            yield Violation("S4", call.time_s, f"{call.node} keeps {call.subject} cut off, which was never decided")
+        return  # a cut that stood is kept up whatever the brake says
     named = f"named/{call.subject}" in tick.decisions.timers.waits  # by a person
     for hold in (h for h in tick.decisions.holds if h.fences and h.speaks_to(call.subject, named)):
         yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off while {hold.name} holds: {hold.reason}")
@@ -204,8 +222,8 @@ def _order_of(call: PortCall, evidence: Evidence) -> Iterator[Violation]:
         yield Violation("S4", call.time_s, f"{call.node} tells {call.subject} off after only {in_office_s:.3f} s in office")
 
 
-def _wants_off(tick: Tick, host: str) -> bool:
-    return any(action.kind is ActionKind.POWER_OFF and action.host == host for action in tick.decisions.actions)
+def _orders(tick: Tick, call: PortCall) -> frozenset[ActionKind]:
+    return frozenset(action.kind for action in tick.decisions.actions if action.host == call.subject and action.kind in ORDERS[call.name])
 
 
 def _too_many_at_once(offs: Sequence[PortCall], evidence: Evidence) -> Iterator[Violation]:
@@ -227,9 +245,10 @@ def _journal_began_s(time_s: float, commits: Sequence[Commit]) -> float:
 
 
 def _is_fencing(host: str, time_s: float, ticks: Sequence[Tick]) -> bool:
-    """Told off in this round; after an earlier one, or one that it outlived, it waits for its turn like any other."""
+    """Told off or cut off in this round; after an earlier one, or one that it outlived, it waits for its turn like any other."""
     record = latest_record(host, time_s, ticks)
-    return record is not None and record.state is HostState.FENCING and bool(record.offs) and not record.outlived
+    told = record is not None and bool(record.offs or record.cut_tries) and not record.outlived
+    return told and record is not None and record.state is HostState.FENCING
 
 
 # --------------------------------------------------------------------------- S5: office

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hanode.core.decisions import Verdict
-from hanode.core.facts import Power
+from hanode.core.facts import Access, Power
 from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind
 from hanode.core.records import HostRecovery, ProofKind
 from hanode.core.signals import probe_key
+from hanode.core.stores import store_key
 from hanode.sim.evidence import Evidence, Tick, Violation
 from hanode.sim.world import Condition
 
@@ -30,7 +31,7 @@ def acted_on_what_it_knew(evidence: Evidence) -> Iterator[Violation]:
             if answer.command.verb == "confirm-fenced" and sign:
                 yield Violation("S2", tick.time_s, f"{answer.command.host} is taken for dead on a person's word although {sign}")
         for action in tick.decisions.actions:
-            if action.kind is ActionKind.POWER_OFF:
+            if action.kind in {ActionKind.POWER_OFF, ActionKind.CUT}:
                 yield from _shot_rightly(action, tick, evidence.ticks[: index + 1], evidence)
 
 
@@ -83,6 +84,9 @@ def posted_by_fresh_proof(evidence: Evidence) -> Iterator[Violation]:
             record = next((written for written in tick.decisions.writes if written.host == action.host), None)
             if action.kind is not ActionKind.EVACUATE or record is None or (record.proof and record.proof.kind is ProofKind.PERSON):
                 continue
+            if record.proof and record.proof.kind is ProofKind.STORAGE:
+                yield from _posted_by_fresh_cut(action, record, tick, proof_s)
+                continue
             level = record.proof.level if record.proof else 1
             read = tick.decisions.timers.power.get(power_key(action.host, level))
             decided_s = action.until_s - proof_s
@@ -90,6 +94,15 @@ def posted_by_fresh_proof(evidence: Evidence) -> Iterator[Violation]:
                 said = f"{read.value} {decided_s - read.last_s:.1f} s ago" if read else "nothing"
                 yield Violation("S2", tick.time_s, f"{tick.node} decides to evacuate {action.name} while the newest reading of"
                                                    f" {action.host} is {said}")
+
+
+def _posted_by_fresh_cut(action: Action, record: HostRecovery, tick: Tick, proof_s: float) -> Iterator[Violation]:
+    """The same of a host that is only cut off: its store has said so twice in a row, and within `proof_s`."""
+    read = tick.decisions.timers.access.get(store_key(record.cut.domain, action.host)) if record.cut else None
+    decided_s = action.until_s - proof_s
+    if read is None or read.value != Access.CUT or read.count < 2 or decided_s - read.last_s > proof_s:
+        said = f"{read.value}, {read.count} times, {decided_s - read.last_s:.1f} s ago" if read else "nothing"
+        yield Violation("S2", tick.time_s, f"{tick.node} decides to evacuate {action.name} while its store says of {action.host}: {said}")
 
 
 def spared_sick_storage(evidence: Evidence) -> Iterator[Violation]:

@@ -18,6 +18,7 @@ class Ledger:
 
     off: set[str] = field(default_factory=set)
     on_s: dict[str, float] = field(default_factory=dict)  # when its power last changed
+    cut_s: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)  # (domain, host) -> since when, and until when
     rows: dict[str, Mapping[str, str]] = field(default_factory=dict)
     strangers: set[str] = field(default_factory=set)  # requests that were not ours
     asked_s: dict[str, float] = field(default_factory=dict)  # when each request was accepted
@@ -27,6 +28,13 @@ class Ledger:
         if event.kind == "power":
             (self.off.add if event.facts["to"] == "off" else self.off.discard)(event.subject)
             self.on_s[event.subject] = event.time_s
+        elif event.kind == "storage-cut":
+            began_s, ended_s = self.cut_s.get((event.facts["domain"], event.subject), (event.time_s, 0.0))
+            goes_on = ended_s == float("inf")
+            self.cut_s[event.facts["domain"], event.subject] = (began_s if goes_on else event.time_s, float("inf"))
+        elif event.kind == "storage-open":
+            began_s, _ = self.cut_s[event.facts["domain"], event.subject]
+            self.cut_s[event.facts["domain"], event.subject] = (began_s, event.time_s)
         elif event.kind == "migration" and event.facts["type"] == "evacuation":
             self.rows[event.subject] = event.facts
         elif event.kind == "evacuate-accepted":

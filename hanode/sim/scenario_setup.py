@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from hanode.core.policy import StorePlan
 from hanode.errors import ConfigError
 from hanode.sim.run import TICK_GAP_S
 from hanode.sim.scenario_stage import AnyOptions, Stage, Word, as_like, one_of
-from hanode.sim.world import Domain, Inventory, ServerGroup
+from hanode.sim.world import VOLUMES, Domain, Inventory, ServerGroup
 
 CEPH_A = Domain("ceph-a", "rbd")
 
@@ -57,6 +58,12 @@ def _pairs(text: str) -> dict[str, str]:
 def _fencing_level(stage: Stage, hosts: list[str], devices: int = 1, outlets: bool = False) -> None:
     for host in hosts:
         stage.world.add_level(host, devices, outlets)
+
+
+def _store(stage: Stage, domain: str, proof: bool = True, volumes: bool = False, expires: float = 3600.0, kind: str = "rbd") -> None:
+    """What `volumes` says is true: they lie there."""
+    stage.stores[domain] = StorePlan(proof, kind, volumes=volumes, expires_s=expires, by_hand="`let {host} in again`")
+    stage.world.cuts.together[domain] = frozenset({VOLUMES} if volumes else ())
 
 
 def _aggregate(stage: Stage, name: str, hosts: list[str], rack: str = "", metadata: str = "") -> None:
@@ -122,6 +129,7 @@ SETUP: Mapping[str, Word] = {
     "fencing-level": Word("HOST... devices=NUMBER [outlets]", _fencing_level),
     "copied": Word("HOST...", lambda stage, hosts: stage.world.copied.update(hosts)),
     "without-device": Word("HOST...", lambda stage, hosts: stage.without_device.update(hosts)),
+    "store": Word("NAME proof=YES volumes=YES expires=SECONDS kind=NAME", _store),
     "aggregate": Word("NAME HOST... rack=NAME metadata=TEXT", _aggregate),
     "image": Word("NAME tagged NAME", lambda stage, image, tag: stage.world.nova.tag_image(image, tag)),
     "servers": Word("NAME... on HOST state=STATE task=STATE [off] power=STATE [volume] vcpus=NUMBER ram-mb=NUMBER ephemeral-gb=NUMBER"

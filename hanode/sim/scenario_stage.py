@@ -13,10 +13,10 @@ from typing import Any
 
 from hanode.core import policy as policies
 from hanode.core.commands import VERBS
-from hanode.core.policy import Policy
+from hanode.core.policy import Policy, StorePlan
 from hanode.errors import ConfigError
 from hanode.sim.run import TICK_GAP_S, Simulation
-from hanode.sim.world import VOLUMES, Answer, BmcMode, Condition, Domain, Effect, Part, Timings, World
+from hanode.sim.world import VOLUMES, Answer, BmcMode, Condition, Domain, Effect, Manner, Part, Timings, World
 
 
 class Stage:
@@ -37,6 +37,7 @@ class Stage:
         self.ends_on: list[tuple[str, str]] = []  # where servers are to be at the end
         self.alone: list[str] = []  # servers beside which nothing is sent to their target
         self.on_purpose: dict[str, str] = {}  # invariants that this story breaks, and why
+        self.stores: dict[str, StorePlan] = {}
         self.coming: set[str] = set()  # names of servers that will be created
         self.until_s: float | None = None
         self.declared: dict[Domain, list[str]] = {}
@@ -63,7 +64,7 @@ class Stage:
     @property
     def policy(self) -> Policy:
         made = policy_of({**self._policy, **self._over}, frozenset(self.world.hosts) - self.without_device)
-        return replace(made, fence_plans=self.world.fence_plans())
+        return replace(made, fence_plans=self.world.fence_plans(), stores=dict(self.stores))
 
     @property
     def simulation(self) -> Simulation:
@@ -85,7 +86,7 @@ class Stage:
 def policy_of(words: Mapping[str, str], fenceable: frozenset[str]) -> Policy:
     """The policy that these options spell; raises ConfigError with every inequality that does not hold."""
     base = Policy()
-    known = sorted(name for name in vars(base) if name not in ("domains", "fenceable", "fence_plans"))
+    known = sorted(name for name in vars(base) if name not in ("domains", "fenceable", "fence_plans", "stores"))
     for name in sorted(words):
         if name not in known:
             raise ConfigError(f"the policy has no option {name!r}; it has {', '.join(known)}")
@@ -157,11 +158,12 @@ VALUES: Mapping[str, Callable[[str], Any]] = {
     "NUMBER": lambda word: int(_number(word)),
     "YES": _yes,
     "CONDITION": _member(Condition, "condition of a storage domain"),
+    "MANNER": _member(Manner, "manner of a store"),
     "PART": _member(Part, "part of the control plane"),
     "DEVICE": _member(BmcMode, "behaviour of a power device"),
     "ANSWER": _member(Answer, "answer of the API"),
     "EFFECT": _member(Effect, "effect of a request"),
-    "PORT": _choice(("cloud", "fencer", "probe", "journal", "lock"), "port"),
+    "PORT": _choice(("cloud", "fencer", "stores", "probe", "journal", "lock"), "port"),
     "VERB": _choice(VERBS, "command of an operator"),
     "GROUP": _choice(("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity"), "policy of a server group"),
     "INVARIANT": _choice(("L1", *(f"S{number}" for number in range(1, 9))), "invariant"),

@@ -208,6 +208,8 @@ EVENTS: Mapping[str, Word] = {
     "unmount": Word("HOST", _of_hosts("unmount")),
     "mount": Word("HOST", _of_hosts("mount")),
     "storage": Word("STORAGE CONDITION", lambda stage, domain, condition: stage.world.storage.become(domain, condition)),
+    "store-is": Word("STORAGE MANNER seconds=SECONDS", lambda stage, *words, seconds=0.0: stage.world.cuts.behave(*words, seconds)),
+    "store-forgets": Word("STORAGE HOST", lambda stage, *words: stage.world.cuts.forget(*words, "it has forgotten that")),
     "device": Word("HOST DEVICE seconds=SECONDS acts-on=HOST level=NUMBER number=NUMBER", _misbehave),
     # a guest
     "service-fails": Word("SERVER", lambda stage, server: stage.world.dumb.add(stage.server_id(server))),

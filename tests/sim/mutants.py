@@ -23,6 +23,7 @@ from tests.sim import (
     mutants_of_office,
     mutants_of_placing,
     mutants_of_spares,
+    mutants_of_storage,
     mutants_of_targets,
 )
 from tests.sim.mutants_base import MUTANTS, Mutant
@@ -33,7 +34,7 @@ ROOT = Path(__file__).parents[2]
 SCENARIOS = ROOT / "tests" / "scenarios"
 TABLE = ROOT / "docs" / "mutants.md"
 ROOMS = (mutants_of_fencing, mutants_of_evacuation, mutants_of_office, mutants_of_accounts, mutants_of_maintenance, mutants_of_placing,
-         mutants_of_spares, mutants_of_targets)
+         mutants_of_spares, mutants_of_storage, mutants_of_targets)
 """Each has registered its own."""
 
 HEAD = """# Mutants: do the checkers see?

@@ -39,7 +39,7 @@ Errors of the API: `ApiError` is an HTTP answer; `Hang` was delivered and is nev
 
 from hanode.sim.world.bmc import Bmc, BmcMode
 from hanode.sim.world.control import Answer, ApiError, ApiFault, ControlPlane, Down, Effect, Hang, Part
-from hanode.sim.world.cuts import Manner
+from hanode.sim.world.cuts import AS_TOLD, Manner
 from hanode.sim.world.disks import Disk, Disks, Writer
 from hanode.sim.world.hosts import VOLUMES, ComputeHost, Domain, Guest, Hosts, Kernel, Process
 from hanode.sim.world.migrations import MigrationRow, Migrations
@@ -54,7 +54,7 @@ __all__ = [
     "World", "Timings", "Event", "Timeline", "stamp",
     "ComputeHost", "Hosts", "Domain", "Guest", "Inventory", "Kernel", "Process",
     "Bmc", "BmcMode",
-    "Disk", "Disks", "Writer", "Condition", "Manner", "VOLUMES",
+    "Disk", "Disks", "Writer", "Condition", "Manner", "AS_TOLD", "VOLUMES",
     "Server", "ServerAction", "ServerGroup", "ActionEvent", "Servers",
     "Nova", "MigrationRow", "Migrations", "Placement",
     "ControlPlane", "Part", "ApiFault", "Answer", "Effect", "ApiError", "Hang", "Down",

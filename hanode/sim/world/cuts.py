@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from hanode.sim.world.servers import Server
     from hanode.sim.world.world import World
 
+AS_TOLD = "as it was told"
+
 
 class Manner(StrEnum):
     """How a store behaves when a host is to be cut off; each value is a sentence for the log."""
@@ -59,7 +61,7 @@ class Cuts:
         if manner in (Manner.REFUSES, Manner.KEEPS):
             raise ApiError(403, f"the store {domain} refuses to give {host} its disks back")
         if manner not in (Manner.LIES, Manner.LIES_ONCE):
-            self.forget(domain, host, "as it was told")
+            self.forget(domain, host, AS_TOLD)
 
     def read(self, domain: str, host: str) -> Access:
         self._listen(domain)

@@ -21,14 +21,13 @@ class Writer:
     from_s: float
     to_s: float | None = None
 
+    @property
+    def ends_s(self) -> float:
+        return float("inf") if self.to_s is None else self.to_s
+
     def overlaps(self, other: Writer) -> bool:
         """Two writers at one time. Touching ends do not overlap."""
-        ends, other_ends = _end(self), _end(other)
-        return self.from_s < other_ends and other.from_s < ends
-
-
-def _end(writer: Writer) -> float:
-    return float("inf") if writer.to_s is None else writer.to_s
+        return self.from_s < other.ends_s and other.from_s < self.ends_s
 
 
 @dataclass

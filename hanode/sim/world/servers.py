@@ -85,6 +85,7 @@ class Server:
             image_id=self.image_id, vcpus=self.vcpus, ram_mb=self.ram_mb, disk_gb=self.disk_gb, ephemeral_gb=self.ephemeral_gb,
             swap_mb=self.swap_mb, zone=zone, pinned_zone=self.pinned_zone, metadata=dict(self.metadata),
             extra_specs=dict(self.extra_specs), image_properties=dict(self.image_properties), addresses=self.addresses,
+            volumes=int(self.has_volume),
         )
 
 
