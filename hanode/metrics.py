@@ -65,6 +65,8 @@ CLOUD: Mapping[str, tuple[str, str]] = {
     "hanode_hosts_without_device": ("Protected hosts without a power device: only a person can confirm them dead", ""),
     "hanode_hosts_unfenceable": ("Protected hosts whose power devices failed their last check, muted ones aside", ""),
     "hanode_hosts_unchecked": ("Protected hosts whose power devices this leader has not checked yet", ""),
+    "hanode_hosts_cut_off": ("Hosts that their store cuts off from their disks, or may, until they are released", ""),
+    "hanode_cuts_overdue": ("Of these, whose cut could not be renewed for so long that the store may forget it", ""),
     "hanode_capacity_unmet": ("Promises of [capacity] that do not hold, when the leader looked last", ""),
     "hanode_devices_quarantined": ("Power devices that are not believed: they lied, or are others than at first contact", ""),
     "hanode_holds": ("1 while the named hold keeps hanode from fencing", "hold"),

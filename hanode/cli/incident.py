@@ -82,7 +82,7 @@ class IncidentShow(Card):
             "reason": record.reason, "waits_for": "" if closed else _waits_for(desk, record), "cause": record.cause,
             "opened_at": record.opened_at, "fenced_at": record.fenced_at,
             "ended_at": record.ended_at, "proof": f"{record.proof.kind}: {record.proof.text}" if record.proof else "",
-            "power_offs_sent": record.fence_attempt, "progress": progress(record),
+            "power_offs_sent": record.fence_attempt, **({"disks": record.cut_text} if record.cut else {}), "progress": progress(record),
             "instances": Lines([_line(i) for _, i in sorted(record.instances.items())]),
         }
         return tuple(fields), tuple(fields.values())

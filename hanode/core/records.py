@@ -132,6 +132,17 @@ class HostRecovery:
         return any(i.state in IN_FLIGHT for i in self.instances.values())
 
     @property
+    def cut_text(self) -> str:
+        """For people: may it be cut off from its disks, by which store, and until when; "" when it certainly is not."""
+        if self.cut is None:
+            return ""
+        if self.cut.lifting:
+            return f"storage {self.cut.domain} is told to let it write again"
+        until = f" until {self.cut.until_at}, and renewed before that" if self.cut.until_at else ""
+        said = f"cut off from its disks by storage {self.cut.domain}{until}"
+        return f"{said}; its guests may still run and answer there" if self.cut.stood else f"perhaps {said}"
+
+    @property
     def off_may_have_reached(self) -> bool:
         """Some off may have arrived at a device: the host may go down at any moment, whatever it shows now."""
         harmless = {Result.REFUSED, Result.UNREACHABLE, Result.NOT_SENT}

@@ -37,6 +37,8 @@ def numbers(status: Mapping[str, Any], lasted: Lasted = NOTHING_YET) -> Mapping[
         "hanode_hosts_unfenceable": {"": len(set(status.get("unprotected", {})) - set(status.get("muted", {})))},
         "hanode_hosts_unchecked": {"": status.get("unchecked", 0)},
         "hanode_devices_quarantined": {"": len(status.get("quarantined", {}))},
+        "hanode_hosts_cut_off": {"": len(status.get("cuts", {}))},
+        "hanode_cuts_overdue": {"": len(status.get("cuts_overdue", ()))},
         "hanode_capacity_unmet": {"": sum(not one["holds"] for one in status.get("capacity", ()))},
         "hanode_holds": {hold["name"]: 1 for hold in status.get("holds", [])},
         "hanode_incidents": _counted((state for state in HostState if state is not HostState.WATCHED), (host["state"] for host in hosts)),

@@ -179,7 +179,7 @@ class Report:
 
     def _incidents(self) -> list[str]:
         records = records_in_order(self.records)
-        return [f"{r.host}: {r.state}, {HOST_SENTENCES[r.state]}. {progress(r)}{self._waits_for(r.host)}" for r in records]
+        return [f"{r.host}: {r.state}, {HOST_SENTENCES[r.state]}. {progress(r)}{_cut(r)}{self._waits_for(r.host)}" for r in records]
 
     def _waits_for(self, host: str) -> str:
         why = self.hosts.get(host, {}).get("waits_for", "")
@@ -238,6 +238,10 @@ class Report:
 
 def read_report(cloud: str, ledger: Ledger, now: datetime) -> Report:
     return Report(cloud=cloud, status=ledger.read_status() or {}, records=ledger.load().records, standing=ledger.read_standing(), now=now)
+
+
+def _cut(record: HostRecovery) -> str:
+    return f" It is {record.cut_text}." if record.cut else ""
 
 
 def progress(record: HostRecovery) -> str:

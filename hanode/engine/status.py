@@ -49,6 +49,8 @@ def published(
         "unprotected": dict(decisions.readiness.unprotected),
         "muted": {host: mute.words for host, mute in roster.muted.items()},
         "unchecked": decisions.readiness.unchecked,
+        "cuts": {name: r.cut_text for name, r in records.items() if r.cut is not None},
+        "cuts_overdue": sorted(decisions.overdue_cuts),
         "capacity": [{"question": one.question, "holds": one.holds, "text": "" if one.holds else sentence(one)}
                      for one in decisions.timers.capacity or ()],
         "instances": dict(sorted(Counter(str(i.state) for r in records.values() for i in r.instances.values()).items())),
@@ -100,6 +102,8 @@ def _host(name: str, decisions: Decisions, records: Mapping[str, HostRecovery], 
         found["waits_for"] = decisions.waits_for[name]
     if verdict not in QUIET or record:
         found["evidence"] = _evidence(name, decisions, host, policy)
+        if record is not None and record.cut is not None:
+            found["evidence"]["disks"] = record.cut_text
         found["signals"] = [_sign(sign) for sign in decisions.signs.get(name, ())]
     return found
 

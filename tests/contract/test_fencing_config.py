@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hanode.adapters.fencing import stores
 from hanode.adapters.fencing.config import FencingConfig, load
 from hanode.adapters.fencing.drivers import DRIVERS
 from hanode.adapters.fencing.metadata import find
@@ -132,22 +133,23 @@ def test_the_sample_is_valid(tmp_path: Path, secret: Path) -> None:
 @pytest.mark.skipif(find("fence_apc_snmp") is None, reason="not installed: fence-agents (Debian)")
 def test_the_longer_examples_are_valid_too(tmp_path: Path, secret: Path) -> None:
     """Those that the sample only shows, and every one of the page that explains them."""
-    sample = re.sub(r"(?m)^(  )?# (?=( |templates:| *compute5))", r"\1", SAMPLE.read_text().split("  # A second level", 1)[1])
+    sample = re.sub(r"(?m)^(  )?# (?=( |templates:|storage:| *compute5))", r"\1", SAMPLE.read_text().split("  # A second level", 1)[1])
     begun = "hosts:\n" + sample.split("\n", 1)[1].replace("# Many hosts", "\n# Many hosts")
     pages = [begun, *re.findall(r"(?s)```yaml\n(.*?)```", PAGE.read_text())]
-    assert len(pages) == 9
+    assert len(pages) == 11
     program = tmp_path / "switch-host"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     for page in pages:
         text = re.sub(r"/etc/hanode/secrets/\w+", str(secret), page).replace("/usr/local/sbin/switch-host", str(program))
+        text = text.replace("/etc/ceph/ceph.conf", str(secret)).replace("blocklist\n", f"blocklist\n    program: {program}\n")
         found = read(tmp_path, text)
-        assert len(found.plans()) >= 1, page
+        assert len(found.plans()) + len(found.stores.plans()) >= 1, page
 
 
 def test_an_example_of_every_driver_is_shown() -> None:
     """What is not written down is not used."""
-    assert set(DRIVERS) | {"manual"} == set(re.findall(r"driver: (\w+)", PAGE.read_text()))
+    assert {*DRIVERS, *stores.DRIVERS, "manual"} == set(re.findall(r"driver: (\w+)", PAGE.read_text()))
 
 
 # --------------------------------------------------------------------------- secrets

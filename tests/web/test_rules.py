@@ -44,8 +44,8 @@ def cloud(instance: str, **more: str) -> dict[str, str]:
     """The numbers that only the leader shows, of eight sound hosts."""
     verdicts = {"HEALTHY": 8, "SUSPECT": 0, "FAILED": 0, "AGENT_DOWN": 0, "PARTITIONED": 0, "HELD": 0}
     singles = {"hanode_instances_down": 0, "hanode_devices_quarantined": 0, "hanode_hosts_without_device": 0,
-               "hanode_hosts_unfenceable": 0, "hanode_capacity_unmet": 0, "hanode_instances_down_oldest_seconds": 0,
-               "hanode_recovery_elapsed_seconds": 0, "hanode_recovery_predicted_seconds": 0}
+               "hanode_hosts_unfenceable": 0, "hanode_hosts_cut_off": 0, "hanode_cuts_overdue": 0, "hanode_capacity_unmet": 0,
+               "hanode_instances_down_oldest_seconds": 0, "hanode_recovery_elapsed_seconds": 0, "hanode_recovery_predicted_seconds": 0}
     return {
         **{f'hanode_hosts{{verdict="{verdict}",{instance}}}': always(count) for verdict, count in verdicts.items()},
         **{f"{name}{{{instance}}}": always(value) for name, value in singles.items()},
@@ -149,6 +149,8 @@ CASES: Mapping[str, Case] = {
         f'hanode_journal_calls_total{{call="commit",outcome="ambiguous",{A}}}': RISING}),
     "a journal that hiccups": Case("5m", frozenset(), {f'hanode_journal_calls_total{{call="commit",outcome="ambiguous",{A}}}': RISING}),
     "a lying device": case("1m", "HanodePowerDeviceQuarantined", devices_quarantined=always(1)),
+    "a cut is not renewed": case("2m", "HanodeCutOverdue", cuts_overdue=always(1)),
+    "a cut is renewed in time": case("30m", "", hosts_cut_off=always(1)),
     "fencing would fail": case("31m", "HanodeHostsUnfenceable", hosts_unfenceable=always(1)),
     "fencing would fail, and is mended": case("65m", "", hosts_unfenceable=f"0x140 1x90 0x{STEPS}"),
     "a promise of capacity does not hold": case("31m", "HanodeCapacityUnmet", capacity_unmet=always(1)),
