@@ -72,6 +72,13 @@ PLOTS: Mapping[str, Plot] = {
         "10 power-off c1\n40 power-on c1\nuntil 200\n",
         75.0, 88.0,
     ),
+    "storage-cut": Plot(SMALL_CLOUD + "store ceph-a\nwithout-device c1\n10 cut-network c1\nuntil 200\n", 17.0, 34.0),
+    "storage-cut-lifted": Plot(
+        SMALL_CLOUD + "policy fence_settle_s=4\nstore ceph-a\nwithout-device c1\n10 cut-network c1\n"
+        "42 power-off c1\n42 restore-network c1\n43 power-on c1\n"
+        "56 operator release c1 mended\n80 operator release c1 again\n110 operator release c1 again\nuntil 240\n",
+        55.0, 66.0,
+    ),
     "journal-in-parts": Plot(
         SMALL_CLOUD + "hosts c5 c6\nservers on2 on3 on c2\n10 power-off c1\n10 power-off c2\nuntil 200\n", 13.0, 30.0, small_keys=True
     ),

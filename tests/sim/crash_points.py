@@ -23,7 +23,7 @@ from hanode.sim.scenario import play
 from tests.sim.crash_plots import Plot
 
 WORKERS = 2
-READS = ("cloud.read", "fencer.read", "probe.", "journal.read")
+READS = ("cloud.read", "fencer.read", "stores.read", "probe.", "journal.read")
 SECOND_DEATH_WITHIN_S = 40.0
 LOOK_S, QUIET_S = 2.0, 6.0
 
