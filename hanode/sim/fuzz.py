@@ -23,6 +23,7 @@ from hanode.sim.evidence import Tick
 from hanode.sim.fuzz_faults import FAILURES, FAULTS
 from hanode.sim.fuzz_plan import MEND_S, UNTIL_S, Lines, draw
 from hanode.sim.fuzz_shrink import crash_of, fails_alike, shrink
+from hanode.sim.fuzz_stores import stores
 from hanode.sim.invariants import digest
 from hanode.sim.mending import is_quiet
 from hanode.sim.run import Simulation
@@ -82,9 +83,10 @@ def compose(seed: int) -> Scenario:
     chosen: dict[str, Lines] = {}
     for kind in kinds:
         chosen.setdefault(kind, []).extend(FAULTS[kind](rng, plan))
+    store, chosen["store"] = stores(seed, plan)
     events = sorted((time_s, f"{time_s:g} {what}  # {kind}") for kind, lines in chosen.items() for time_s, what in lines)
     text = [
-        f"seed {seed}", "persons-err", *plan.setup, *plan.excuses(), *(line for _, line in events),
+        f"seed {seed}", "persons-err", *plan.setup, *store, *plan.excuses(), *(line for _, line in events),
         f"{MEND_S:g} mend-all", f"{MEND_S + 60:g} tend every=60", f"until {UNTIL_S:g}",
     ]  # fmt: skip
     return Scenario(seed, "".join(f"{line}\n" for line in text), tuple(kind for kind in FAULTS if chosen.get(kind)))

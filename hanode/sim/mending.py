@@ -26,6 +26,7 @@ def mend_all(simulation: Simulation) -> None:
     world.evacuation.claims_fail_on.clear()
     for domain in sorted({VOLUMES, *(host.domain.name for host in world.hosts.all())}):
         world.storage.become(domain, Condition.WORKS)
+    world.cuts.obey_again()
     for part in Part:
         if not world.control.is_up(part):
             world.control.restore(part)

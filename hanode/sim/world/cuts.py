@@ -77,6 +77,10 @@ class Cuts:
         self._manner[domain] = (manner, seconds)
         self._world.record("store", domain, f"the store {domain} {manner}")
 
+    def obey_again(self) -> None:
+        for domain in sorted(self._manner):
+            self.behave(domain, Manner.OBEYS)
+
     def forget(self, domain: str, host: str, why: str) -> None:
         if self._until_s.pop((domain, host), None) is None:
             return
