@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
 from typing import cast
 
 from hanode.core.decisions import Level, Trace
@@ -175,18 +174,10 @@ def learn_of_cut(draft: Draft, record: HostRecovery) -> HostRecovery:
 
 
 def _dated(draft: Draft, cut: Cut, outcome: Outcome) -> Cut:
-    """With the moment at which the store forgets it, for people: waits are measured otherwise."""
-    if outcome.result is not Result.DONE or not cut.for_s:
+    """With the moment from which the store counts its time, for people: waits are measured otherwise."""
+    if outcome.result is not Result.DONE:
         return cut
-    return replace(cut, until_at=later(draft.now.at, cut.for_s))
-
-
-def later(at: str, by_s: float) -> str:
-    try:
-        moment = datetime.fromisoformat(at) + timedelta(seconds=by_s)
-    except ValueError:
-        return ""
-    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return replace(cut, renewed_at=draft.now.at)
 
 
 def why_not(record: HostRecovery, found: tuple[str, StorePlan] | None) -> str:
@@ -331,7 +322,7 @@ def left_cut(draft: Draft, record: HostRecovery) -> str:
     """What is to be done about the cut of a recovery that ends without lifting it; "" when there is none."""
     if record.cut is None:
         return ""
-    end = f"until about {record.cut.until_at}" if record.cut.until_at else "until somebody lifts it"
+    end = f"for {record.cut.for_s / 60:.0f} min from {record.cut.renewed_at or 'now'} on" if record.cut.for_s else "until somebody lifts it"
     return (
         f"; storage {record.cut.domain} may still cut it off from its disks, {end}, and nobody renews that: once no guest of it runs"
         f" elsewhere too, {by_hand(draft, record)}"

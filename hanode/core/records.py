@@ -85,7 +85,7 @@ class Cut:
     domain: str
     for_s: float  # after so long the store forgets it, if nobody renews it; 0: never
     since_at: str
-    until_at: str = ""  # when that is, by the newest order that was carried out; for people
+    renewed_at: str = ""  # from when on that is counted, by the newest order that was carried out; for people
     reached: bool = False  # some order may have reached the store; before, a failed one binds nobody
     stood: bool = False  # it was the proof: it is kept up until the host is released
     lifting: bool = False  # nobody renews it any more; the store is told to let the host write again
@@ -138,8 +138,8 @@ class HostRecovery:
             return ""
         if self.cut.lifting:
             return f"storage {self.cut.domain} is told to let it write again"
-        until = f" until {self.cut.until_at}, and renewed before that" if self.cut.until_at else ""
-        said = f"cut off from its disks by storage {self.cut.domain}{until}"
+        lasts = f" for {self.cut.for_s / 60:.0f} min from {self.cut.renewed_at} on, and that is renewed" if self.cut.for_s else ""
+        said = f"cut off from its disks by storage {self.cut.domain}{lasts if self.cut.renewed_at else ''}"
         return f"{said}; its guests may still run and answer there" if self.cut.stood else f"perhaps {said}"
 
     @property
