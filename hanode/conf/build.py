@@ -7,7 +7,6 @@ The environment is not read: a stray OS_ variable must not decide which cloud is
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 import shlex
 import socket
@@ -23,7 +22,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
-from hanode.conf import probing, ready
+from hanode.conf import exposure, probing, ready
 from hanode.conf.fields import DERIVED, FIELDS
 from hanode.conf.options import list_opts
 from hanode.core.policy import FencePlan, Policy, StorageDomain, StorePlan, problems
@@ -343,35 +342,9 @@ def _contradictions(settings: Settings) -> list[str]:
                      f"({ttl_s:g}): lower it to {ttl_s / 5:g} or less")
     wrong += [f"{settings.where('storage', 'kinds')}: {name} is not among the domains; {_nearest(name, domains.values())}"
               for name in sorted(set(kinds) - set(domains.values()))]
-    for group, found in (("probe", probing.wrong), ("priority", ready.wrong)):
+    for group, found in (("probe", probing.wrong), ("priority", ready.wrong), ("web", exposure.wrong)):
         wrong += [f"{settings.where(group, option)}: {why}" for option, why in found(partial(settings.get, group))]
-    return [*wrong, *_exposures(settings)]
-
-
-def _exposures(settings: Settings) -> Iterator[str]:
-    """What the web port would show to whom it should not."""
-    def value(option: str) -> Any:
-        return settings.get("web", option)
-
-    if bool(value("cert_file")) != bool(value("key_file")):
-        yield f"{settings.where('web', 'cert_file')} and key_file belong together: set both, or neither for plain http"
-    if value("client_ca_file") and not value("cert_file"):
-        yield f"{settings.where('web', 'client_ca_file')} needs cert_file and key_file: over plain http nobody can show a certificate"
-    if value("port") == 0 or _is_loopback(value("address")):
-        return
-    if not (value("password_file") or value("client_ca_file") or value("web_public_read")):
-        yield (f"{settings.where('web', 'address')}: {value('address')} is not loopback, and anybody there could read hosts and "
-               "instances: set password_file or client_ca_file, or web_public_read = true if that is meant")
-    if value("password_file") and not value("cert_file"):
-        yield (f"{settings.where('web', 'password_file')}: over plain http everybody on the way reads the password: set cert_file and "
-               "key_file, or listen on 127.0.0.1 behind a proxy that speaks https")
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
+    return wrong
 
 
 def _domains(settings: Settings) -> Mapping[str, StorageDomain]:

@@ -130,7 +130,8 @@ def test_a_wrong_password_is_refused(embedded: EmbeddedCloud) -> None:
 
 
 @pytest.mark.parametrize("version, body", [
-    (13, {"host": "h"}), (14, {"host": "h", "onSharedStorage": True}), (68, {"host": "h", "force": True}), (95, {"host": "h"})])
+    (13, {"host": "h"}), (14, {"host": "h", "onSharedStorage": True}), (68, {"host": "h", "force": True}),
+    (95, {"host": "h", "onSharedStorage": True})])
 def test_bodies_that_do_not_fit_their_microversion_are_refused(version: int, body: dict[str, Any]) -> None:
     """So a client that drifts to another microversion fails here and not in production."""
     with pytest.raises(HttpError) as caught:
