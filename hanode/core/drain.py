@@ -18,6 +18,7 @@ from hanode.core.decisions import HoldKind, Level, Verdict
 from hanode.core.devices import add_devices, wanted
 from hanode.core.draft import ROOM_S, Draft
 from hanode.core.facts import Host, Instance, Migration, Resources
+from hanode.core.ground import ground_of_moves
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState
 from hanode.core.model import Action, ActionKind, Outcome, Result, WantKind
@@ -34,6 +35,7 @@ IDLE_S = 10.0
 """While nothing is under way from a host it is looked at so often: something may be put on it by force."""
 
 LISTED = 3
+UNREAD = "waits until it is read which hosts have what it needs"
 
 UNMOVABLE: Mapping[str, str] = {
     "suspended": "is SUSPENDED: resume it, then it is moved",
@@ -68,10 +70,19 @@ class Moving:
         if reading is None:
             return None
         left = {host: dict(free) for host, free in sorted(cast("Mapping[str, Resources]", reading.value).items())}
-        listed = [self.draft.snapshot.readings.get((WantKind.SERVERS, host)) for host in self.draft.roster.maintenance]
+        devices_known = add_devices(self.draft, left, [wanted(server) for server in self.leaving])
+        return Room(left, ground=ground_of_moves(self.draft, self.leaving, devices_known))
+
+    @once
+    def leaving(self) -> tuple[Instance, ...]:
+        """Whoever may be moved now, as read last: from hosts in maintenance, and home."""
+        roster, readings = self.draft.roster, self.draft.snapshot.readings
+        listed = [readings.get((WantKind.SERVERS, host)) for host in roster.maintenance]
         found = [cast("tuple[Instance, ...]", reading.value) for reading in listed if reading and isinstance(reading.value, tuple)]
-        add_devices(self.draft, left, [wanted(server) for servers in found for server in servers])
-        return Room(left)
+        to_go = [key for back in roster.failbacks.values() for key, guest in back.guests.items() if not (guest.end or guest.under_way)]
+        homeward = [readings.get((WantKind.INSTANCE, key)) for key in to_go]
+        alone = [reading.value for reading in homeward if reading and isinstance(reading.value, Instance)]
+        return (*(server for servers in found for server in servers), *alone)
 
     @once
     def waits_for(self) -> str:
@@ -278,6 +289,8 @@ def _ask(seen: Sight, now: Instance, failed: Move | None, cold: bool) -> Move | 
         return "waits until hosts and their room are read"
     if moving.is_full(host.name):
         return "is in line"
+    if now.instance_id in moving.room.ground.pending:
+        return UNREAD
     consumed = draft.consumption(host, 30.0)
     domain = draft.policy.domain_of(host)
     entry = accounts.account(now, domain.name if domain else "", consumed or {}, draft.policy, frozenset())

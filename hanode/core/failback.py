@@ -228,6 +228,8 @@ def _ask(moving: Moving, back: Failback, home: Host, key: str, guest: Guest, now
     if entry is None:
         return guest
     here = tuple(host for host in moving.targets if host.name == home.name)
+    if not here or key in moving.room.ground.pending:
+        return guest  # home is no target for a moment, or what the instance needs of it is being read: no reason to stay away for good
     found = place(Ask(now, entry, source, domain, policy), here, moving.room)
     if not isinstance(found, Placed):
         return replace(guest, end=f"stays on {guest.at}: {found.reason}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hanode.core.decisions import Level
@@ -41,7 +41,7 @@ def ground_now(draft: Draft, hosts: Mapping[str, Host]) -> Ground | None:
     return Ground(
         standing,
         group_of,
-        _traits(draft),
+        _traits(draft, _to_be_placed(draft)),
         frozenset(awaited),
         racks_of(hosts, draft),
         new=newcomers(draft, hosts),
@@ -49,6 +49,13 @@ def ground_now(draft: Draft, hosts: Mapping[str, Host]) -> Ground | None:
         images_unread=draft.images_unread,
         cut_off=cut_off,
     )
+
+
+def ground_of_moves(draft: Draft, leaving: Sequence[Instance], devices_known: bool) -> Ground:
+    """For instances that are migrated: what only a read can tell of a host. At their groups Nova's scheduler looks itself."""
+    known = _traits(draft, leaving)
+    unread = {i.instance_id for i in leaving if not needs_of(i).traits <= known.keys() or (needs_of(i).devices and not devices_known)}
+    return Ground(traits=known, pending=frozenset(unread))
 
 
 def _is_awaited(draft: Draft, trait: str) -> bool:
@@ -117,8 +124,8 @@ def _since_verified(draft: Draft, member: str, target: str) -> str:
     return reading.value.host if isinstance(reading.value, Instance) else ""
 
 
-def _traits(draft: Draft) -> Mapping[str, frozenset[str]]:
-    wanted = sorted({trait for instance in _to_be_placed(draft) for trait in needs_of(instance).traits})
+def _traits(draft: Draft, instances: Iterable[Instance]) -> Mapping[str, frozenset[str]]:
+    wanted = sorted({trait for instance in instances for trait in needs_of(instance).traits})
     found = {trait: draft.holders(trait, TRAITS_S) for trait in wanted}
     return {trait: holders for trait, holders in found.items() if holders is not None}
 
@@ -134,7 +141,7 @@ def _to_be_placed(draft: Draft) -> Iterator[Instance]:
 def look_ahead(draft: Draft) -> None:
     """Ask now for what placing will need, so that nobody waits for it after the fence."""
     groups = draft.groups(GROUPS_S) or ()
-    _traits(draft)
+    _traits(draft, _to_be_placed(draft))
     draft.dead_agents(AGENTS_S)
     add_devices(draft, {})
     entries = {key: tale.entry for key, tale in tales(draft.records).items()}
