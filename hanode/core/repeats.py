@@ -116,7 +116,9 @@ def _by_instance(roster: Roster) -> Mapping[str, tuple[str, ...]]:
 
 
 def _failed_hosts(roster: Roster, incidents: tuple[str, ...], instance_id: str, policy: Policy) -> tuple[str, ...]:
-    """Fewer than two tell nothing: some host fails now and then."""
+    """Fewer than two tell nothing: some host fails now and then. Once nobody wants to know, whoever waits because of it goes."""
+    if not policy.repeat_window_s:
+        return ()
     hosts = _unshared(roster, incidents, instance_id, policy) if len(incidents) > 1 else frozenset()
     return tuple(sorted(hosts)) if len(hosts) > 1 else ()
 

@@ -116,6 +116,21 @@ def test_none_is_forgotten_while_an_instance_waits_because_of_it() -> None:
     assert draft.roster.failures == {"c1-0": failure("c1", "web1", left_s=0.0)}
 
 
+def test_switched_off_in_the_middle_it_lets_go_who_waits_because_of_it() -> None:
+    """Without the rule nobody may wait for ever for a word that the operator has said he does not want to give."""
+    off = replace(POLICY, repeat_window_s=0.0)
+    roster = Roster(failures={host: failure(host, "web1") for host in ("c1", "c2", "c3")})
+    waits = incident("c3", entry("web1", InstanceState.WAITING, failed_hosts=("c1", "c2", "c3")))
+    draft = Draft(Snapshot(), Records({"c3": waits}, roster), Timers(0.0), off, Moment(0.0, AT))
+    repeats.run_on(draft)
+    repeats.look_back(draft)
+    found = draft.records["c3"].instances["web1"]
+    assert not found.is_doubted
+    assert not repeats.why_kept_back(found, "c3", off)
+    repeats.run_on(draft)
+    assert not draft.roster.failures
+
+
 def test_what_is_remembered_is_bounded_and_the_oldest_goes_first() -> None:
     """It is one key of the journal, and a whole site may fail in a day."""
     many = {f"c{n}-0": failure(f"c{n}", *(f"{n}-{i}" for i in range(1000)), left_s=1000.0 + n) for n in range(8)}
