@@ -140,7 +140,8 @@ def _follow(draft: Draft, record: HostRecovery, found: tuple[str, StorePlan] | N
 def _order(draft: Draft, record: HostRecovery, domain: str, plan: StorePlan) -> None:
     """The intent is committed in the same tick before the order leaves."""
     cut = record.cut if record.cut and record.cut.domain == domain and not record.cut.lifting else Cut(domain, plan.expires_s, draft.now.at)
-    changed = replace(record, cut=cut, cut_orders=record.cut_orders + 1, cut_tries=(*record.cut_tries, ""))
+    # From here on it is being fenced once more, whatever it has outlived before.
+    changed = replace(record, cut=cut, cut_orders=record.cut_orders + 1, cut_tries=(*record.cut_tries, ""), outlived=False)
     record = draft.save(replace(changed, reason=f"is being cut off from its disks by storage {domain}"))
     text = f"no power device proves it off: storage {domain} is told to cut it off from its disks"
     draft.note(Level.WARNING, "storage-cut", record.host, text, record.incident)

@@ -247,7 +247,7 @@ def _shoot(draft: Draft, record: HostRecovery, e: Evidence, verdict: Verdict) ->
 
 def _without_power(draft: Draft, record: HostRecovery, e: Evidence, why: str) -> None:
     """Every power device has failed, or there is none: its store, where the operator allows that, and then a person."""
-    if not cutting.cut_off(draft, record, e, has_slot=bool(record.offs) or _has_slot(draft)):
+    if not cutting.cut_off(draft, record, e, has_slot=bool(record.offs and not record.outlived) or _has_slot(draft)):
         _ask_operator(draft, record, why + cutting.why_not(record, store_of(draft.policy, e.host)))
 
 

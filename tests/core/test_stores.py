@@ -6,10 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from hanode.core.facts import Aggregate, Host, Instance, Service
+from hanode.core.decisions import Beat, Timers
+from hanode.core.draft import Draft
+from hanode.core.facts import Aggregate, Host, Instance, Reading, Service
+from hanode.core.fence import _has_slot, _without_power
+from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState, InstanceState
+from hanode.core.model import Moment, Snapshot, WantKind
 from hanode.core.policy import Policy, StorePlan
-from hanode.core.records import Before, Cut, HostRecovery, InstanceRecovery, Proof, ProofKind
+from hanode.core.records import Before, Cut, HostRecovery, InstanceRecovery, Proof, ProofKind, Records
 from hanode.core.stores import by_storage, domain_and_host, store_key, store_of, why_not_whole
 from hanode.engine import codec
 from hanode.ports import Entry
@@ -17,6 +22,7 @@ from hanode.ports import Entry
 SERVER = Instance("i1", "web1", "c1", "active", image_id="image-1", disk_gb=10, volumes=0)
 ENTRY = InstanceRecovery("i1", "web1", InstanceState.PENDING, "", Before("active", "running", False), domain="ceph-a")
 STORE = StorePlan(proof=True)
+AT = "2030-01-01T00:00:00Z"
 
 
 @pytest.mark.parametrize(("server", "entry", "plan", "whole"), [
@@ -50,6 +56,24 @@ def test_a_store_counts_only_where_the_operator_lets_it() -> None:
     assert store_of(Policy(stores={"ceph-a": STORE}), host("file")) is None, "a share is not cut off by Ceph's blocklist"
     assert store_of(Policy(stores={"ceph-a": replace(STORE, hosts=("d*",))}), host()) is None
     assert store_of(Policy(stores={"ceph-b": STORE}), host()) is None
+
+
+def test_who_has_given_its_turn_back_waits_for_it_before_it_is_cut_off() -> None:
+    """It outlived its power-offs, and its device is not believed since: without a turn of its own more would be fenced at once (S4)."""
+    policy = Policy(stores={"ceph-a": STORE}, max_fencing=1)
+    lived = HostRecovery("c1", "c1-1", HostState.FENCING, "", AT, offs=("ambiguous",), outlived=True, instances={"i1": ENTRY})
+    other = HostRecovery("c2", "c2-1", HostState.FENCING, "", AT, offs=("",))
+    seen = Snapshot(readings={(WantKind.SERVERS, "c1"): Reading((SERVER,), 0.0, 0.0)})
+
+    def tried(*records: HostRecovery) -> Draft:
+        draft = Draft(seen, Records({record.host: record for record in records}), Timers(0.0), policy, Moment(0.0, AT))
+        _without_power(draft, lived, Evidence(host(), Beat("", 0.0), 0.0, 0.0, policy), "its power device is not believed")
+        return draft
+
+    assert tried(lived, other).records["c1"].cut is None
+    alone = tried(lived)
+    assert alone.records["c1"].cut is not None
+    assert not _has_slot(alone), "from its order on it is being fenced again, and the next one waits"
 
 
 def test_a_key_holds_any_domain() -> None:
