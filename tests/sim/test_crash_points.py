@@ -25,7 +25,7 @@ def test_the_end_does_not_depend_on_when_the_leader_dies(name: str, tmp_path: Pa
 @pytest.mark.parametrize("name", sorted(PLOTS))
 def test_nor_does_it_depend_on_when_its_successor_dies_too(name: str, tmp_path: Path) -> None:
     """A sample of pairs: the second dies within its first seconds in office, when it knows the least."""
-    toured = tour(PLOTS[name], tmp_path / "stories", strides=(23, 31))
+    toured = tour(PLOTS[name], tmp_path / "stories", strides=(29, 37))
     assert toured.wrong() == [], f"of {len(toured.stories)} stories"
     assert any(len(told.deaths) == 2 for told in toured.stories)
 
