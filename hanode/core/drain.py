@@ -14,7 +14,7 @@ from typing import cast
 
 from hanode.core import accounts
 from hanode.core.brake import RECOVERING, has_work
-from hanode.core.decisions import HoldKind, Level, Verdict
+from hanode.core.decisions import Beat, HoldKind, Level, Verdict
 from hanode.core.devices import add_devices, wanted
 from hanode.core.draft import ROOM_S, Draft
 from hanode.core.facts import Host, Instance, Migration, Resources
@@ -60,9 +60,11 @@ class Moving:
 
     @once
     def targets(self) -> tuple[Host, ...] | None:
-        """Sound hosts, but no spares, which stand in for failed ones; None while they are not known."""
+        """Sound hosts that were heard, but no spares, which stand in for failed ones; None while they are not known."""
         found = sound_targets(self.draft)
-        return None if found is None else tuple(host for host in found if host.name not in self.draft.roster.spares)
+        if found is None:
+            return None
+        return tuple(host for host in found if host.name not in self.draft.roster.spares and was_heard(self.draft.beat(host.name)))
 
     @once
     def room(self) -> Room | None:
@@ -107,6 +109,11 @@ class Moving:
     def is_full(self, *hosts: str) -> bool:
         policy = self.draft.policy
         return self.total >= policy.max_migrations or any(self.under_way[host] >= policy.max_migrations_per_host for host in hosts)
+
+
+def was_heard(beat: Beat | None) -> bool:
+    """By this leader. Nova calls a dead host up for a minute more, and a new leader knows of no silence before its first look."""
+    return beat is not None and beat.moved
 
 
 @dataclass(frozen=True)
@@ -175,7 +182,7 @@ def _why_not(seen: Sight, work: Maintenance) -> str:
     """Why no more of it is moved now; "" when more may be."""
     if work.is_overdue:
         return "its time is over"
-    if seen.e.is_quiet or not seen.e.beats:
+    if seen.e.is_quiet or not seen.e.beats or not was_heard(seen.e.beat):
         # Should it be dead, an instance with the task of a migration could not be evacuated: Nova would keep that task for ever.
         return "waits until it reports again"
     if work.was_empty and _may_be_going(seen, work):

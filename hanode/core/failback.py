@@ -13,7 +13,7 @@ from typing import cast
 from hanode.core import accounts
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
-from hanode.core.drain import COMPLETE, IDLE_S, KINDS, LISTED, UNMOVABLE, Moving
+from hanode.core.drain import COMPLETE, IDLE_S, KINDS, LISTED, UNMOVABLE, Moving, was_heard
 from hanode.core.facts import Host, Instance, Migration
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import FailbackState, HostState, InstanceState, step_failback
@@ -219,7 +219,9 @@ def _ask(moving: Moving, back: Failback, home: Host, key: str, guest: Guest, now
         return guest
     source = draft.host(guest.at)
     beside = any(other.under_way and other.at == guest.at for other in draft.roster.failbacks[back.host].guests.values())
-    if source is None or moving.targets is None or moving.room is None or moving.is_full(guest.at, home.name) or beside:
+    if source is None or moving.targets is None or moving.room is None:
+        return guest
+    if moving.is_full(guest.at, home.name) or beside or not was_heard(draft.beat(guest.at)):
         return guest
     consumed, domain = draft.consumption(source, 30.0), policy.domain_of(source)
     if consumed is None:

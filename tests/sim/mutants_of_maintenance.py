@@ -39,6 +39,13 @@ def migrates_away_from_a_host_that_may_be_dead() -> Iterator[None]:
         yield
 
 
+@caught("S3", "maintenance-under-a-leader-that-has-heard-nobody")
+def believes_nova_of_a_host_that_it_has_not_heard() -> Iterator[None]:
+    """Takes a host for well that Nova calls up, although this leader has never seen its heartbeat move."""
+    with changed("core.drain.was_heard", always(True)):
+        yield
+
+
 @caught("S4", "drill-not-alone")
 def cuts_the_power_for_a_drill_without_looking_who_is_there() -> Iterator[None]:
     """Believes the operator that nothing but canaries is on the host."""
