@@ -256,8 +256,15 @@ def _follow(draft: Draft, back: Failback, key: str, guest: Guest, now: Instance,
     if action.action_id in draft.snapshot.in_flight or now.task_state:
         return guest
     if fresh:
-        ended = not fresh[-1].is_open and fresh[-1].status not in COMPLETE
-        return _failed(draft, guest, f"its migration ended as {fresh[-1].status}") if ended else guest
+        if fresh[-1].is_open:
+            return guest
+        if fresh[-1].status not in COMPLETE:
+            return _failed(draft, guest, f"its migration ended as {fresh[-1].status}")
+        # It was at home while nobody looked: the list of instances may be older than the record, but not for so long.
+        was_there, lag_s = f"was-there/{action.action_id}", policy.accept_lag_s
+        if not draft.waited(was_there, lag_s) or seen_s < draft.since(was_there) + lag_s:
+            return guest
+        return replace(guest, end=f"is on {now.host}: it was moved since, and stays there", under_way=False)
     if outcome is not None and outcome.result is Result.REFUSED:
         return _failed(draft, guest, f"Nova refuses its migration: {outcome.detail}")
     if outcome is None or outcome.result in {Result.NOT_SENT, Result.UNREACHABLE}:
