@@ -37,10 +37,30 @@ CHECKED_S = 600.0
 def stands(draft: Draft, record: HostRecovery) -> bool:
     """By the store's own word, twice, seconds apart, and lately. Nothing is restarted elsewhere without it."""
     trace = _trace(draft, record)
-    if trace is None or record.cut is None or record.cut.lifting:
+    if trace is None or record.cut is None or record.cut.lifting or why_not_counted(draft, record):
         return False
     policy = draft.policy
     return trace.value == Access.CUT and trace.twice(policy.reading_gap_s) and draft.now.s - trace.last_s <= policy.proof_s
+
+
+def why_not_counted(draft: Draft, record: HostRecovery) -> str:
+    """Why a cut does not count although it may read so; "" when only the reading decides."""
+    assert record.cut is not None
+    plan = draft.policy.stores.get(record.cut.domain)
+    if plan is None or not plan.proof:
+        return f"fencing.yaml does not let a cut by storage {record.cut.domain} stand for death any more"
+    if record.cut.stood and _may_run_out(draft, record):
+        return f"storage {record.cut.domain} was not seen to keep it cut off for long enough"
+    return ""
+
+
+def _may_run_out(draft: Draft, record: HostRecovery) -> bool:
+    """Until when it stands this leader knows only by an order of its own: an entry that nobody renewed reads cut to its last second."""
+    for_s = record.cut.for_s if record.cut else 0.0
+    if not for_s:
+        return False
+    renewed_s = draft.peek(f"last-renewed/{record.incident}")
+    return renewed_s is None or draft.now.s - renewed_s >= for_s * OVERDUE_AFTER
 
 
 def _trace(draft: Draft, record: HostRecovery) -> Trace | None:
@@ -227,9 +247,13 @@ def _keep(draft: Draft, record: HostRecovery) -> bool:
     outcome = next((found for order in orders if (found := draft.outcome(order))), None)
     done = outcome is not None and outcome.result is Result.DONE
     renewed, kept, asked = f"renewed/{record.incident}/{record.cut_orders}", f"kept/{record.incident}", f"ask-store/{record.incident}"
+    last = f"last-renewed/{record.incident}"
     if done and outcome is not None and draft.peek(renewed) is None:
         draft.restart_wait(kept)
+        draft.restart_wait(last)
         record = draft.save(replace(record, cut=_dated(draft, cut, outcome)))
+    if draft.peek(last) is not None:
+        draft.since(last)
     gone = _is_gone(draft, trace, outcome)
     if gone:
         text = f"storage {cut.domain} has forgotten that it is cut off: it is cut off again, and nobody is restarted elsewhere before"

@@ -131,7 +131,8 @@ def _proof_is_fresh(draft: Draft, record: HostRecovery) -> bool:
         return beaten and asked >= set(draft.policy.networks)
     if by_storage(record):
         if not cutting.stands(draft, record):
-            said = "its store does not read it cut off twice now: no evacuation is posted before it does"
+            why = cutting.why_not_counted(draft, record) if record.cut else ""
+            said = f"{why or 'its store does not read it cut off twice now'}: no evacuation is posted before it does"
             draft.note_once(Level.ALARM, "proof", record.host, said, record.incident)
             return False
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -185,6 +186,12 @@ def _reload(stage: Stage, words: Mapping[str, str]) -> None:
     stage.simulation.reload(stage.policy)
 
 
+def _reload_store(stage: Stage, domain: str, proof: bool) -> None:
+    """fencing.yaml says otherwise now whether a cut of this store may stand for death."""
+    stage.stores[domain] = replace(stage.stores[domain], proof=proof)
+    stage.simulation.reload(stage.policy)
+
+
 EVENTS: Mapping[str, Word] = {
     **EVENTS_OF_TARGETS,
     # a host
@@ -209,6 +216,7 @@ EVENTS: Mapping[str, Word] = {
     "mount": Word("HOST", _of_hosts("mount")),
     "storage": Word("STORAGE CONDITION", lambda stage, domain, condition: stage.world.storage.become(domain, condition)),
     "store-is": Word("STORAGE MANNER seconds=SECONDS", lambda stage, *words, seconds=0.0: stage.world.cuts.behave(*words, seconds)),
+    "reload-store": Word("STORAGE proof=YES", _reload_store),
     "store-forgets": Word("STORAGE HOST", lambda stage, *words: stage.world.cuts.forget(*words, "it has forgotten that")),
     "device": Word("HOST DEVICE seconds=SECONDS acts-on=HOST level=NUMBER number=NUMBER", _misbehave),
     # a guest
