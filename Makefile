@@ -19,7 +19,7 @@ $(VENV)/.done: pyproject.toml
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "hanode needs Python 3.11 or newer, this is " + sys.version.split()[0]'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[test,demo,redis,messaging]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,demo,redis]'
 	touch $@
 
 lint: venv ## ruff, mypy --strict

@@ -42,7 +42,14 @@ def believes_what_the_order_said() -> Iterator[None]:
         yield
 
 
-@caught("S1", "storage-cut-kept-up")
+@caught("S1", "storage-cut-runs-out")
+def believes_a_cut_to_its_last_second() -> Iterator[None]:
+    """Restarts by a cut that the store still reads, however long ago it was renewed for the last time."""
+    with changed("core.cutting._may_run_out", always(False)):
+        yield
+
+
+@caught("S8", "storage-cut-kept-up")
 def lets_a_cut_run_out() -> Iterator[None]:
     """Cuts a host off once, and leaves it to the store how long that lasts."""
     with changed("core.decide.keep_cuts", always(None)):
