@@ -42,10 +42,4 @@ class Command:
 
     def _run(self, action: str, attempt: Attempt) -> subprocess.CompletedProcess[str]:
         arguments = [word.replace("{action}", action) for word in self._settings.argv]
-        result = process.run(arguments, attempt, told=f"{self._secret}\n" if self._secret else "")
-        if result.returncode == 0:
-            return result
-        why = f"{arguments[0]} ended with {result.returncode} ({process.last_line(result.stdout + result.stderr, self._secret)})"
-        if result.returncode in ENDS:
-            raise ENDS[result.returncode](f"{attempt.device}: {why}")
-        raise attempt.unanswered(why)
+        return process.run_well(arguments, attempt, ENDS, self._secret)

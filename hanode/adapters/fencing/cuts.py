@@ -18,6 +18,7 @@ from hanode.adapters.fencing import process
 from hanode.adapters.fencing.attempt import Attempt, in_thread
 from hanode.adapters.fencing.drivers import PLACE
 from hanode.adapters.fencing.stores import SECONDS, BlocklistSettings, CommandStoreSettings, StoresConfig, StoreSettings
+from hanode.core.addresses import is_address
 from hanode.core.facts import Access, StoreCheck
 from hanode.errors import Ambiguous, HanodeError, Refused, Unreachable, in_part
 
@@ -146,10 +147,8 @@ class Blocklist:
 
 
 def _resolved(text: str, attempt: Attempt) -> Collection[str]:
-    try:
+    if is_address(text):
         return [str(ipaddress.ip_address(text))]
-    except ValueError:
-        pass  # a name
     try:
         found = in_thread(attempt, lambda: socket.getaddrinfo(text, None, type=socket.SOCK_STREAM))
     except OSError as error:
@@ -193,10 +192,4 @@ class CommandStore:
 
     def _run(self, argv: Sequence[str], host: str, attempt: Attempt, for_s: float = 0.0) -> subprocess.CompletedProcess[str]:
         arguments = [word.replace(PLACE, host).replace(SECONDS, str(int(for_s))) for word in argv]
-        result = process.run(arguments, attempt)
-        if result.returncode == 0:
-            return result
-        why = f"{arguments[0]} ended with {result.returncode} ({process.last_line(result.stdout + result.stderr)})"
-        if result.returncode in ENDS:
-            raise ENDS[result.returncode](f"{attempt.device}: {why}")
-        raise attempt.unanswered(why)
+        return process.run_well(arguments, attempt, ENDS)

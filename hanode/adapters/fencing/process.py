@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from hanode.adapters.fencing.attempt import POLL_S, Attempt
-from hanode.errors import Refused
+from hanode.errors import HanodeError, Refused
 
 SYSTEM = "/usr/sbin:/sbin"  # where Debian keeps fence agents; not in the path of every service
 
@@ -36,6 +36,19 @@ def run(
         raise Refused(f"{name} cannot be started on this machine ({error.strerror}): install {name}") from error
     with process:
         return _wait(process, attempt, told)
+
+
+def run_well(
+    arguments: Sequence[str], attempt: Attempt, ends: Mapping[int, Callable[[str], HanodeError]], secret: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """A program of the operator's that ended with 0. Raises what `ends` says of another end, else that nobody knows what became of it."""
+    result = run(arguments, attempt, told=f"{secret}\n" if secret else "")
+    if result.returncode == 0:
+        return result
+    why = f"{arguments[0]} ended with {result.returncode} ({last_line(result.stdout + result.stderr, secret)})"
+    if result.returncode in ends:
+        raise ends[result.returncode](f"{attempt.device}: {why}")
+    raise attempt.unanswered(why)
 
 
 def _wait(process: subprocess.Popen[str], attempt: Attempt, told: str) -> subprocess.CompletedProcess[str]:
