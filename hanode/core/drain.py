@@ -116,6 +116,11 @@ def was_heard(beat: Beat | None) -> bool:
     return beat is not None and beat.moved
 
 
+def reports(source: Evidence) -> bool:
+    """May a guest be migrated away? Were its host dead, it could not be evacuated: Nova would keep the migration's task for ever."""
+    return source.beats and not source.is_quiet and was_heard(source.beat)
+
+
 @dataclass(frozen=True)
 class Sight:
     """What is known of a host that is being worked on, by complete reads begun after Nova called it disabled."""
@@ -182,8 +187,7 @@ def _why_not(seen: Sight, work: Maintenance) -> str:
     """Why no more of it is moved now; "" when more may be."""
     if work.is_overdue:
         return "its time is over"
-    if seen.e.is_quiet or not seen.e.beats or not was_heard(seen.e.beat):
-        # Should it be dead, an instance with the task of a migration could not be evacuated: Nova would keep that task for ever.
+    if not reports(seen.e):
         return "waits until it reports again"
     if work.was_empty and _may_be_going(seen, work):
         return "waits for two more heartbeats: it was said that this host may be switched off"

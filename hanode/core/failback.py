@@ -13,7 +13,7 @@ from typing import cast
 from hanode.core import accounts
 from hanode.core.decisions import Level, Verdict
 from hanode.core.draft import Draft, verdict_of
-from hanode.core.drain import COMPLETE, IDLE_S, KINDS, LISTED, UNMOVABLE, Moving, was_heard
+from hanode.core.drain import COMPLETE, IDLE_S, KINDS, LISTED, UNMOVABLE, Moving, reports
 from hanode.core.facts import Host, Instance, Migration
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import FailbackState, HostState, InstanceState, step_failback
@@ -158,8 +158,7 @@ def _moving(moving: Moving, back: Failback, evidence: Mapping[str, Evidence]) ->
 
 
 def _not_now(source: Evidence | None) -> str:
-    """Should it be dead, an instance with the task of a migration could not be evacuated: Nova would keep that task for ever."""
-    return "" if source is not None and source.beats and not source.is_quiet else "waits until its host reports again"
+    return "" if source is not None and reports(source) else "waits until its host reports again"
 
 
 def _summary(back: Failback) -> str:
@@ -219,9 +218,7 @@ def _ask(moving: Moving, back: Failback, home: Host, key: str, guest: Guest, now
         return guest
     source = draft.host(guest.at)
     beside = any(other.under_way and other.at == guest.at for other in draft.roster.failbacks[back.host].guests.values())
-    if source is None or moving.targets is None or moving.room is None:
-        return guest
-    if moving.is_full(guest.at, home.name) or beside or not was_heard(draft.beat(guest.at)):
+    if source is None or moving.targets is None or moving.room is None or moving.is_full(guest.at, home.name) or beside:
         return guest
     consumed, domain = draft.consumption(source, 30.0), policy.domain_of(source)
     if consumed is None:
