@@ -180,8 +180,9 @@ class Cluster(Hanode):
         at_once: int = 16,
         per_target: int = 6,
         outlets: bool = False,
+        fixed: int | None = None,
     ) -> None:
-        """`outlets`: each host has an outlet as its second fencing level."""
+        """`outlets`: each host has an outlet as its second fencing level. `fixed`: so many at once everywhere, whatever Nova shows."""
         super().__init__(str(directory / "d1.conf"))
         self._lab = lab
         self.directory = directory
@@ -206,12 +207,15 @@ class Cluster(Hanode):
         look = directory / "look.py"
         look.write_text(LOOK.format(python=sys.executable, domains=lab.path("domains"), directory=directory))
         look.chmod(0o700)
+        program = [sys.executable, "-m", "hanode"]
+        if fixed is not None:
+            program = ["/usr/bin/env", "-C", str(REPOSITORY), sys.executable, "-m", "tests.lab.fixed", str(fixed)]
         self.daemons: dict[str, Process] = {}
         for name in ("d1", "d2", "d3"):
             conf = directory / f"{name}.conf"
             conf.touch(mode=0o600)
             conf.write_text(CONF.format(name=name, **values))
-            self.daemons[name] = Process(name, [sys.executable, "-m", "hanode", "run", "--config-file", str(conf)], directory)
+            self.daemons[name] = Process(name, [*program, "run", "--config-file", str(conf)], directory)
 
     def _write_fencing(self, outlets: bool) -> None:
         hosts: dict[str, object] = {}

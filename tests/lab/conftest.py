@@ -37,7 +37,7 @@ def _mended(lab: Lab, cloud: Connection) -> Iterator[None]:
 
 
 def mend(lab: Lab, cloud: Connection) -> None:
-    """Every host on, up, enabled and empty, whatever the last test left."""
+    """Every host on, up, enabled and empty, with its forty vCPUs, whatever the last test left."""
     faults.heal(lab)
     with contextlib.suppress(client.TookTooLong):
         client.delete_all(cloud, timeout_s=60)
@@ -49,6 +49,8 @@ def mend(lab: Lab, cloud: Connection) -> None:
     client.delete_groups(cloud)
     client.delete_aggregates(cloud)
     client.hosts_up(cloud, [host.name for host in lab.hosts])
+    for host in lab.hosts:
+        client.set_cpu_ratio(cloud, host.name, client.CPU_RATIO)
 
 
 def restart_if_marked(lab: Lab, cloud: Connection, host: str) -> None:

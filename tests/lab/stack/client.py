@@ -27,6 +27,8 @@ MICROVERSION = "2.94"
 SHARED_MICROVERSION = "2.13"
 TIMEOUT_S = 300.0
 TEST = "test-"
+CPU_RATIO = 4.0
+"""Nova's own: forty vCPUs on the ten CPUs of each host."""
 
 # What leads a new server into a state, as actions of the API.
 WAYS: dict[str, list[Json]] = {
@@ -115,6 +117,19 @@ def is_marked_disabled(cloud: Connection, host: str) -> bool:
     headers = {"OpenStack-API-Version": "placement 1.28"}
     found = cloud.placement.get(f"/resource_providers?name={host}&required=COMPUTE_STATUS_DISABLED", headers=headers).json()
     return bool(found["resource_providers"])
+
+
+def set_cpu_ratio(cloud: Connection, host: str, ratio: float) -> None:
+    """So many vCPUs for each of its CPUs, as an operator sets it in Placement; Nova leaves that as it is."""
+    headers = {"OpenStack-API-Version": "placement 1.28"}
+    (provider,) = cloud.placement.get(f"/resource_providers?name={host}", headers=headers).json()["resource_providers"]
+    path = f"/resource_providers/{provider['uuid']}/inventories/VCPU"
+
+    def is_set() -> bool:
+        found = cloud.placement.get(path, headers=headers).json()
+        return bool(found["allocation_ratio"] == ratio) or cloud.placement.put(path, json={**found, "allocation_ratio": ratio}).ok
+
+    until(f"{ratio} vCPUs for each CPU of {host}", is_set, bool)
 
 
 # Servers.
