@@ -8,7 +8,7 @@ CLEAN := env -u OS_CLOUD -u OS_CLIENT_CONFIG_FILE $(shell env | sed -n 's/^\(OS_
 # Another day, other seeds: CI never tries the same ones twice, and who repeats a day repeats its seeds.
 SEEDS ?= $(shell date -u +%Y%m%d)00000
 
-.PHONY: help venv test lint audit fuzz bench demo sample lab lab-test cloud-test lab-bench lab-chaos lab-down clean
+.PHONY: help venv test computed-tests daemon-tests lint crash-points audit fuzz bench demo sample lab lab-test cloud-test lab-bench lab-chaos lab-down clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -27,8 +27,18 @@ lint: venv ## ruff, mypy --strict
 	$(BIN)/mypy
 
 test: venv lint ## everything that needs no root and no cloud: lint, unit, contract, scenarios, crash points, end to end
-	$(CLEAN) $(BIN)/pytest -n 4 -m 'not lab and not e2e'
-	$(CLEAN) $(BIN)/pytest -m e2e
+	$(MAKE) --no-print-directory --jobs=2 --keep-going computed-tests daemon-tests
+
+# Side by side: real daemons with real leases mostly wait for a clock, and what only computes takes what they leave of the processors.
+computed-tests: venv
+	$(CLEAN) nice $(BIN)/pytest -n 3 -m 'not lab and not e2e'
+
+daemon-tests: venv
+	@mkdir -p build
+	@$(CLEAN) $(BIN)/pytest -m e2e > build/daemon-tests.log 2>&1; status=$$?; cat build/daemon-tests.log; exit $$status
+
+crash-points: venv ## the leader dies at every single point of every plot, and in more pairs of points than `make test` tries
+	$(CLEAN) HANODE_EVERY_CRASH_POINT=1 $(BIN)/pytest tests/sim/test_crash_points.py
 
 audit: venv ## look every dependency up in the database of known vulnerabilities (needs the internet)
 	$(PYTHON) -m venv $(VENV)/audit
