@@ -26,6 +26,9 @@ from hanode.core.signals import few
 OFFERED_S = 7 * 86400.0
 WRITTEN_EVERY_S = 600.0
 
+SURE_S = 60.0
+"""What speaks against an instance's way home for so long is no passing matter."""
+
 MOST = 2000
 """So many guests of one host are remembered: they are part of one key of the journal."""
 
@@ -231,7 +234,9 @@ def _ask(moving: Moving, back: Failback, home: Host, key: str, guest: Guest, now
         return guest  # home is no target for a moment, or what the instance needs of it is being read: no reason to stay away for good
     found = place(Ask(now, entry, source, domain, policy), here, moving.room)
     if not isinstance(found, Placed):
-        return replace(guest, end=f"stays on {guest.at}: {found.reason}")
+        # Home may be full for a moment only: what its room was read as is some seconds old, and what left it may still hold some.
+        is_lasting = draft.waited(f"unfit/{back.failback}/{key}", SURE_S)
+        return replace(guest, end=f"stays on {guest.at}: {found.reason}") if is_lasting else guest
     asked = replace(guest, attempt=guest.attempt + 1, cold=cold, known=len(homeward), under_way=True)
     if not draft.act(_action(back, key, asked), 0.0):
         return guest

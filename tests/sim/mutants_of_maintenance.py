@@ -82,3 +82,10 @@ def moves_back_what_its_owner_has_moved_since() -> Iterator[None]:
     """Does not ask whether an instance still stands where its evacuation has put it."""
     with changed("core.failback._was_moved_since", always(False)):
         yield
+
+
+@caught("promise", "failback-no-room-for-a-moment")
+def takes_one_refusal_for_final() -> Iterator[None]:
+    """Leaves an instance away for good because home was full at the moment when it was asked for."""
+    with changed("core.failback.SURE_S", 0.0):
+        yield
