@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from hanode.core.facts import Fleet, Host
+from hanode.core.facts import Fleet, Host, StoreCheck
 from hanode.core.policy import MARKER, Policy
 from hanode.core.signals import few
+from hanode.core.stores import store_of
 from hanode.engine.age import SKEW_S
 
 if TYPE_CHECKING:
@@ -125,7 +126,19 @@ def of_hosts(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
     yield from _of_kinds(fleet, policy)
     yield from _of_storage(protected, policy)
     yield from _of_fencing(protected, fleet, policy)
+    yield from _of_stores(fleet, policy)
     yield from _of_others(fleet)
+
+
+def of_stores(checks: Mapping[str, StoreCheck]) -> Iterator[Finding]:
+    """Storage domain -> what its store said. Its credentials are needed in the one night in which no power device answers."""
+    for domain, checked in sorted(checks.items()):
+        if checked.trouble:
+            yield Finding(Severity.WARNING, f"the store {domain} would cut nobody off", checked.trouble,
+                          "mend it, then: hanode fence check")
+        if checked.cut:
+            yield Finding(Severity.INFO, f"the store {domain} cuts off {few(sorted(checked.cut))}", "they have no disks there now",
+                          "normal while their incidents are open: hanode incident list")
 
 
 def of_etcd(members: Sequence[Health], listed: int | None, timeout_s: float) -> Iterator[Finding]:
@@ -204,14 +217,35 @@ def _of_storage(protected: Mapping[str, Host], policy: Policy) -> Iterator[Findi
 
 
 def _of_fencing(protected: Mapping[str, Host], fleet: Fleet, policy: Policy) -> Iterator[Finding]:
-    without = [name for name in protected if not policy.plan_of(name).levels]
-    if without:
-        yield Finding(Severity.WARNING, f"no power device: {few(without)}", "hanode cannot prove them dead; each waits for a person",
+    without = {name: store_of(policy, host) is not None for name, host in protected.items() if not policy.plan_of(name).levels}
+    if nobody := [name for name, has_store in without.items() if not has_store]:
+        yield Finding(Severity.WARNING, f"no power device: {few(nobody)}", "hanode cannot prove them dead; each waits for a person",
                       "describe them in fencing.yaml, then: hanode fence check")
+    if by_store := [name for name, has_store in without.items() if has_store]:
+        yield Finding(Severity.INFO, f"no power device, only their store: {few(by_store)}",
+                      "what is wholly in that store is restarted elsewhere, while the old guests may run on without disks",
+                      "docs/fencing.md, \"By the storage alone\", says what that means; a power device is better")
     strays = sorted(policy.fenceable - fleet.hosts.keys())
     if strays:
         yield Finding(Severity.WARNING, f"fencing.yaml describes hosts that Nova does not know: {few(strays)}",
                       "their power devices protect nobody; mostly a typing error", "write them as `openstack compute service list` does")
+
+
+def _of_stores(fleet: Fleet, policy: Policy) -> Iterator[Finding]:
+    """Of those in fencing.yaml: whom could they cut off at all?"""
+    for name, plan in sorted(policy.stores.items()):
+        domains = {host.name: domain for host in fleet.hosts.values() if (domain := policy.domain_of(host)) and domain.name == name}
+        other_kinds = sorted({domain.kind for domain in domains.values()} - {plan.kind})
+        what = f"fencing.yaml describes a store {name}"
+        if not domains:
+            yield Finding(Severity.WARNING, f"{what}, which is no host's storage domain", "it can cut nobody off; mostly a typing error",
+                          f"write it as the hosts' {policy.storage_key} does")
+        elif other_kinds:
+            yield Finding(Severity.WARNING, f"{what} of kind {plan.kind}, and its hosts have kind {few(other_kinds)}",
+                          "it is not used for them", f"correct its kind there, or {policy.storage_kind_key} of the aggregate")
+        elif plan.proof and (unknown := sorted(host for host in domains if not plan.knows(host))):
+            yield Finding(Severity.WARNING, f"{what} that does not know {few(unknown)}",
+                          "it cannot cut these off; nothing but a power device or a person proves them dead", "name them there")
 
 
 def _of_others(fleet: Fleet) -> Iterator[Finding]:

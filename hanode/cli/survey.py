@@ -62,8 +62,9 @@ def _look(survey: Survey, settings: build.Settings) -> None:
     devices = survey.try_("configuration", "", lambda: read_devices(settings)) or FencingConfig()
     for warning in devices.warnings:
         survey.findings.append(Finding(Severity.WARNING, "fencing.yaml", warning, "change it there"))
-    hosts, plans, stores = Devices(devices).hosts(), devices.plans(), devices.stores.plans()
-    policy = survey.try_("configuration", "", lambda: build.policy(settings, hosts, plans, stores))
+    fencer, plans, stores = Devices(devices), devices.plans(), devices.stores.plans()
+    policy = survey.try_("configuration", "", lambda: build.policy(settings, fencer.hosts(), plans, stores))
+    survey.add(checkup.of_stores({domain: fencer.stores.check(domain, "") for domain in stores}))
     _look_at_journal(survey, settings)
     fleet = None
     cloud = survey.try_("Keystone", "see [keystone]; nothing else of the cloud was looked at", lambda: _connected(settings))

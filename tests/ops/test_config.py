@@ -17,8 +17,8 @@ from hanode.adapters.fencing.config import load as load_fencing
 from hanode.cli import checkup, expiry, proposal
 from hanode.cli.checkup import Finding, Severity
 from hanode.conf import build
-from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Service
-from hanode.core.policy import Policy
+from hanode.core.facts import Aggregate, Fleet, Host, Hypervisor, Instance, Service, StoreCheck
+from hanode.core.policy import Policy, StorePlan
 from hanode.sim.cloud import EmbeddedCloud
 from hanode.sim.etcd import EtcdCluster, etcd_binary, wait_until
 from tests.core.cli_stage import Terminal
@@ -60,12 +60,27 @@ def test_a_sound_cloud_gives_no_finding() -> None:
      "fencing.yaml describes hosts that Nova does not know: cx"),
     ([host("c1", CEPH), host("c2", CEPH), host("vc", kind="VMware")], SOUND, "1 host of hypervisor type VMware not protected"),
     ([host("c1", kind="ironic")], SOUND, "no host is protected"),
+    ([host("c1", CEPH), host("c2", CEPH)], replace(SOUND, fenceable=frozenset({"c1"}), stores={"ceph": StorePlan(proof=True)}),
+     "no power device, only their store: c2"),
+    ([host("c1", CEPH), host("c2", CEPH)], replace(SOUND, stores={"cephh": StorePlan()}),
+     "fencing.yaml describes a store cephh, which is no host's storage domain"),
+    ([host("c1", CEPH), host("c2", CEPH)], replace(SOUND, stores={"ceph": StorePlan(kind="file")}),
+     "fencing.yaml describes a store ceph of kind file, and its hosts have kind rbd"),
+    ([host("c1", CEPH), host("c2", CEPH)], replace(SOUND, stores={"ceph": StorePlan(proof=True, hosts=("c1",))}),
+     "fencing.yaml describes a store ceph that does not know c2"),
     ([host("c1", CEPH, reason="instanceha evacuation: 2026"), host("c2", CEPH)], SOUND, "InstanceHA seems to be at work here: c1"),
     ([host("c1", CEPH, reason="hanode: c1-1"), host("c2", CEPH)], SOUND, "marked by a hanode in Nova: c1"),
 ])
 def test_what_stands_between_a_host_and_its_protection_is_named(hosts: list[Host], policy: Policy, expected: str) -> None:
     """Each gap is found on a quiet day, not in the night in which it matters."""
     assert expected in [what for _, what in said(checkup.of_hosts(fleet(*hosts), policy))]
+
+
+def test_a_store_that_would_not_obey_is_told() -> None:
+    """And whom it cuts off now: such a host has lost its disks until somebody gives them back."""
+    checks = {"ceph1": StoreCheck(), "ceph2": StoreCheck(trouble="ceph: TimedOut"), "ceph3": StoreCheck(cut=frozenset({"c2"}))}
+    expected = [("warning", "the store ceph2 would cut nobody off"), ("info", "the store ceph3 cuts off c2")]
+    assert said(checkup.of_stores(checks)) == expected
 
 
 @pytest.mark.parametrize(("newest", "expected"), [
