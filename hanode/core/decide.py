@@ -5,44 +5,41 @@ remember -> gather evidence -> judge each -> brake all -> obey operators -> one 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from hanode.core import accounts, flapping, pause, repeats, spares
+from hanode.core import flapping, pause, repeats, spares
 from hanode.core.agent import start_again
 from hanode.core.brake import ANSWERING, SILENT, brake
 from hanode.core.commands import obey, obey_for_all
-from hanode.core.crash import with_crash
 from hanode.core.cutting import keep_cuts, watch_stores
-from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Trace, Verdict
+from hanode.core.decisions import PROOF_FREES, Decisions, Hold, HoldKind, Judgement, Level, Timers, Verdict
 from hanode.core.draft import Draft, verdict_of
 from hanode.core.drain import Moving
 from hanode.core.drill import drills
 from hanode.core.evacuate import evacuating, watch_instances
-from hanode.core.facts import Host, Power, Reading
 from hanode.core.failback import move_back
 from hanode.core.fence import fencing, needs_operator, open_suspicion, suspect, tell_nova
+from hanode.core.gather import AWAITING, gather, is_named
 from hanode.core.handover import hand_over
 from hanode.core.home import back_from_suspicion, releasing
-from hanode.core.judge import AGENT_DOWN_MARK, Evidence, exemption, idle_s, is_set_aside
+from hanode.core.judge import AGENT_DOWN_MARK, Evidence, is_set_aside
 from hanode.core.keep import keep_circumstances
-from hanode.core.lifecycle import IN_FLIGHT, HostState, InstanceState
+from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.maintenance import maintain
 from hanode.core.members import watch_members
 from hanode.core.model import Action, ActionKind, Moment, Snapshot, WantKind
-from hanode.core.once import once_with
 from hanode.core.policy import MARKER, Policy
 from hanode.core.posting import post_all
 from hanode.core.promise import watch_capacity
 from hanode.core.quarantine import doubt_devices
-from hanode.core.readiness import read_off, watch_devices
-from hanode.core.records import HostRecovery, Records, Roster
+from hanode.core.readiness import watch_devices
+from hanode.core.records import HostRecovery, Records
 from hanode.core.remember import remember
 from hanode.core.survey import survey
 from hanode.core.weigh import weigh
 
 WELL = frozenset({Verdict.HEALTHY, Verdict.EXEMPT})
-AWAITING = IN_FLIGHT | {InstanceState.STUCK}
 
 
 def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy, now: Moment) -> Decisions:
@@ -53,20 +50,20 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     """
     draft = Draft(snapshot, records, remember(timers, snapshot, records.hosts, policy, now.s), policy, now)
     draft.want(WantKind.FLEET, "", policy.poll_s)
-    evidence = _evidence(draft)
+    evidence = gather(draft)
     doubt_devices(draft, evidence)
-    draft.verdicts = {name: e.judgement for name, e in evidence.items()}
-    _know_the_living(draft, evidence)
+    draft.verdicts = evidence.verdicts
+    _know_the_living(draft, evidence.close)
     obey_for_all(draft)
     pause.run_on(draft)
     flapping.run_on(draft)
     repeats.run_on(draft)
-    draft.holds = brake(survey(draft, evidence, now.s - timers.office_since_s))
+    draft.holds = brake(survey(draft, evidence.close, now.s - timers.office_since_s))
     _hold_the_silent(draft)
     obey(draft, evidence)
     keep_cuts(draft)
     _recover(draft, evidence)
-    _watch(draft, evidence)
+    _watch(draft, evidence.close)
     moving = Moving(draft)
     maintain(draft, evidence, moving)
     move_back(draft, evidence, moving)
@@ -76,90 +73,12 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     watch_devices(draft, evidence)
     watch_stores(draft)
     watch_capacity(draft)
-    _tell(draft)
-    left_for = hand_over(draft, evidence)
-    unwell = {name: e for name, e in evidence.items() if draft.verdicts[name].verdict not in WELL or name in draft.records}
+    _tell(draft, evidence.close)
+    left_for = hand_over(draft, evidence.close)
+    troubled = [name for name in evidence.close if draft.verdicts[name].verdict not in WELL]
+    unwell = {name: evidence[name] for name in sorted({*troubled, *(draft.records.keys() & evidence.keys())})}
     signs = {name: weigh(replace(e, now_s=now.s) if e.now_s != now.s else e, draft.timers.power) for name, e in unwell.items()}
     return draft.decisions(left_for, signs)
-
-
-def _evidence(draft: Draft) -> Mapping[str, Evidence]:
-    fleet, reading = draft.fleet, draft.snapshot.readings.get((WantKind.FLEET, ""))
-    if fleet is None or reading is None:
-        return {}
-    awaited = _awaited(draft)
-    # In a quiet cloud the next decision comes with the next poll, for which nothing of this one is of use.
-    passing = _in_passing(reading, draft.policy, draft.roster) if draft.records or draft.powered else {}
-    return {name: _evidence_of(draft, host, reading.started_s, name in awaited, passing) for name, host in sorted(fleet.hosts.items())}
-
-
-@once_with
-def _in_passing(reading: Reading[object], policy: Policy, roster: Roster) -> dict[str, Evidence]:  # noqa: ARG001 - what they rest on
-    """Filled as they come: hosts at which nobody looks more closely are the same from one poll of Nova to the next."""
-    return {}
-
-
-def _awaited(draft: Draft) -> frozenset[str]:
-    """Hosts that may be building an instance of another: should one fall silent, only its proven death lets us ask elsewhere."""
-    entries = [entry for record in draft.records.values() for entry in record.instances.values()]
-    return frozenset(entry.target for entry in entries if entry.state in AWAITING)
-
-
-def _evidence_of(draft: Draft, host: Host, looked_s: float, awaited: bool, passing: dict[str, Evidence]) -> Evidence:
-    name, record = host.name, draft.records.get(host.name)
-    beat = draft.beat(name)
-    assert beat is not None, "remember() keeps a beat of every host of the fleet"
-    named = _is_named(draft, name)
-    suspected = record is not None and record.state is HostState.SUSPECT
-    empty = suspected and not awaited and record is not None and not accounts.recoverable(record.instances)
-    known = passing.get(name) if record is None and not named else None
-    if known is not None and known.beat is beat:
-        e = known
-    elif record is None and not named:
-        e = passing[name] = Evidence(host, beat, looked_s, looked_s, draft.policy, draft.roster)
-    else:
-        e = Evidence(host, beat, looked_s, draft.now.s, draft.policy, draft.roster, record=record, named=named, empty=empty)
-    every_s = _attention(e)
-    if every_s is None and e.beats and _has_read_off(draft, name):
-        every_s = draft.policy.reading_gap_s  # it reports and has read off: either it came back, or the device lies
-    if every_s is None:
-        return e
-    witnessed = _witnessed(draft, record, name, every_s)
-    e = replace(e, now_s=draft.now.s, power=draft.power(name, every_s), probes=draft.probes(name, every_s), witnessed=witnessed)
-    return with_crash(draft, e, every_s)
-
-
-def _has_read_off(draft: Draft, host: str) -> bool:
-    return any(trace.value == Power.OFF for trace in draft.power_traces(host).values()) or read_off(draft, host)
-
-
-def _witnessed(draft: Draft, record: HostRecovery | None, name: str, every_s: float) -> Mapping[tuple[str, str], Trace]:
-    """Of a host that only waits to be taken back nothing is at stake: witnesses are asked while something is."""
-    if record is not None and record.state is HostState.RELEASING:
-        return {}
-    return draft.witnessed(name, every_s)
-
-
-def _is_named(draft: Draft, host: str) -> bool:
-    """For named_s after an operator named it, and at least until it is being fenced."""
-    begun_s = draft.timers.waits.get(f"named/{host}")
-    if begun_s is None or draft.now.s - begun_s > draft.policy.named_s:
-        return False
-    draft.since(f"named/{host}")
-    return True
-
-
-def _attention(e: Evidence) -> float | None:
-    """How often its power and probe are read; None for a host that gives no reason to look."""
-    state = e.record.state if e.record else HostState.WATCHED
-    if state in {HostState.FENCED, HostState.EVACUATING, HostState.RELEASING}:
-        return 10.0
-    if state in {HostState.FENCING, HostState.NEEDS_OPERATOR} or e.named:
-        return e.policy.reading_gap_s
-    if (e.beats and not e.is_quiet) or exemption(e):
-        return None
-    old_news = e.host.name in e.roster.held and e.silent_s >= e.policy.fence_after_s
-    return idle_s(e.policy) if old_news or e.host.name not in e.roster.seen else e.policy.reading_gap_s
 
 
 def _know_the_living(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
@@ -183,7 +102,7 @@ def _hold_the_silent(draft: Draft) -> None:
             draft.since(f"held/{host}")
         hold, record = _strongest(draft, host), draft.records.get(host)
         untouched = record is None or record.state is HostState.SUSPECT
-        if hold is None or not untouched or _is_named(draft, host):
+        if hold is None or not untouched or is_named(draft, host):
             continue
         newly = judgement.verdict in {Verdict.SUSPECT, Verdict.FAILED} and host not in held
         recent = began_s is not None and draft.now.s - began_s <= draft.policy.fence_after_s
@@ -322,8 +241,10 @@ LEVELS = {
 }
 
 
-def _tell(draft: Draft) -> None:
-    for name, judgement in sorted(draft.verdicts.items()):
+def _tell(draft: Draft, close: Iterable[str]) -> None:
+    spoken_of = {subject.removeprefix("verdict/").removesuffix("/") for subject in draft.timers.said if subject.startswith("verdict/")}
+    for name in sorted({*close, *(spoken_of & draft.verdicts.keys())}):
+        judgement = draft.verdicts[name]
         record = draft.records.get(name)
         if record is not None and record.state is not HostState.SUSPECT:
             continue  # of a host in recovery the recovery itself tells

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from hanode.core.once import once
+
 T = TypeVar("T")
 
 
@@ -88,6 +90,11 @@ class Service:
     forced_down: bool = False
     updated_at: str = ""  # moves with each heartbeat, and with our own writes to the service
     zone: str = ""
+
+    @once
+    def is_in_order(self) -> bool:
+        """Nova calls it up, and nobody has marked it."""
+        return self.state == "up" and self.status == "enabled" and not (self.disabled_reason or self.forced_down)
 
 
 @dataclass(frozen=True)

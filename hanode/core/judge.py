@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from hanode.core.decisions import PROOF_FREES, Beat, Judgement, Trace, Verdict
 from hanode.core.facts import Host, Power
@@ -141,11 +142,9 @@ def idle_s(policy: Policy) -> float:
 UNTOLD = frozenset({HostState.SUSPECT, HostState.FENCING, HostState.NEEDS_OPERATOR})
 
 
-def exemption(e: Evidence) -> str | None:
-    """Why this host is none of our business, or None. Asked before anything else, and only while nothing was done to it."""
-    host, policy, service = e.host, e.policy, e.host.service
+def why_not_protected(host: Host, policy: Policy) -> str | None:
+    """Why this host is none of our business, whatever becomes of it, by what it is and where it stands; None: it is."""
     kind = host.hypervisor.kind if host.hypervisor else None
-    ours = service.disabled_reason.startswith(MARKER)
     if kind is None:
         return "Nova has no hypervisor record of it"
     if kind not in policy.hypervisor_kinds:
@@ -156,6 +155,16 @@ def exemption(e: Evidence) -> str | None:
         return "in no protected aggregate"
     if policy.recovery_of(host) == "none":
         return "its recovery policy is none"
+    return None
+
+
+def exemption(e: Evidence) -> str | None:
+    """Why this host is none of our business, or None. Asked before anything else, and only while nothing was done to it."""
+    host, policy, service = e.host, e.policy, e.host.service
+    reason = why_not_protected(host, policy)
+    if reason:
+        return reason
+    ours = service.disabled_reason.startswith(MARKER)
     if service.forced_down and (e.record is None or (e.record.state in UNTOLD and not e.record.fenced_at)):
         whose = "our marker without a record" if ours else "an operator did it"
         return f"forced down and not by us now ({whose}): to evacuate it type `hanode host evacuate {host.name}`"
@@ -208,8 +217,18 @@ def _unreadable(e: Evidence) -> Judgement | None:
 
 def _beating(e: Evidence) -> Judgement | None:
     if e.beats:
-        return Judgement(Verdict.HEALTHY, f"its service reported {e.silent_s:.0f} s ago")
+        return healthy(e.silent_s)
     return None
+
+
+def healthy(silent_s: float) -> Judgement:
+    return _healthy(f"{silent_s:.0f}")
+
+
+@lru_cache(maxsize=1024)
+def _healthy(silent: str) -> Judgement:
+    """One for all hosts of which it is said: in a large cloud it is said of nearly all, each few seconds."""
+    return Judgement(Verdict.HEALTHY, f"its service reported {silent} s ago")
 
 
 def _held(e: Evidence) -> Judgement | None:
