@@ -42,7 +42,6 @@ from hanode.adapters.systemd import Systemd
 from hanode.conf import build
 from hanode.conf.probing import Network, kdump
 from hanode.core.decisions import Verdict
-from hanode.core.lifecycle import HostState
 from hanode.core.policy import Policy
 from hanode.core.preview import Lasted
 from hanode.engine import tick
@@ -51,7 +50,7 @@ from hanode.engine.forecast import Past
 from hanode.engine.herald import Herald
 from hanode.engine.ledger import ForeignJournal, Ledger
 from hanode.engine.log_line import keep_lines
-from hanode.engine.measure import measure
+from hanode.engine.measure import Meter
 from hanode.engine.narrate import Chorus, LogNarrator
 from hanode.engine.office import Office
 from hanode.errors import Ambiguous, ConfigError, HanodeError, Refused, Unreachable
@@ -129,6 +128,7 @@ class Daemon:
         self._stopping = False
         self._hung_up = False
         self._said = ""
+        self._meter = Meter()
         self._strays: frozenset[str] = frozenset()  # hosts of fencing.yaml that were said to be unknown to Nova
 
     # ------------------------------------------------------------------ asked from outside
@@ -186,7 +186,6 @@ class Daemon:
             metrics.ticked(took_s)
             self._show(parts)
             self._log_changes(parts.engine)
-            self._log_strays(parts)
             self._tell(tell, parts.engine.summary)
             tell = self._systemd.alive
             self._bell.wait(min(wait_s, self._systemd.watchdog_s / 3) if self._systemd.watchdog_s else wait_s)
@@ -196,8 +195,9 @@ class Daemon:
     def _show(self, parts: Parts) -> None:
         """To Prometheus, load balancers and people: how this process is."""
         engine = parts.engine
-        is_busy = any(host["state"] != HostState.WATCHED for host in engine.status.get("hosts", {}).values())
-        measure(engine.leads, engine.status, parts.lasted(engine.leads, is_busy))
+        is_busy = self._meter.is_busy(engine.status)
+        if self._meter.show(engine.leads, engine.status, parts.lasted(engine.leads, is_busy)):
+            self._log_strays(parts)
         metrics.is_ready(engine.ready)
         if not engine.leads:
             parts.notifier.forget()  # only the leader tells; another tells what is open anew

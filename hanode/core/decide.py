@@ -70,7 +70,7 @@ def decide(snapshot: Snapshot, records: Records, timers: Timers, policy: Policy,
     drills(draft, evidence)
     spares.look_after(draft)
     watch_members(draft)
-    watch_devices(draft, evidence)
+    watch_devices(draft)
     watch_stores(draft)
     watch_capacity(draft)
     _tell(draft, evidence.close)

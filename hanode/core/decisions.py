@@ -136,6 +136,11 @@ class HostCheck:
         return all(d.power is not None and not (d.fault or d.warning) and (d.identity or d.configured) for d in self.devices)
 
     @once
+    def is_well(self) -> bool:
+        """Flawless, and the newest check said so."""
+        return self.is_flawless and self.told
+
+    @once
     def says_off(self) -> frozenset[int]:
         """The levels of which some device read off."""
         return frozenset(d.level for d in self.devices if d.power is Power.OFF)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from hanode.core.facts import Host
+from hanode.core.once import once
 from hanode.core.signals import KDUMP, MANAGEMENT
 
 MARKER = "hanode:"
@@ -199,6 +200,17 @@ class Policy:
 
     def plan_of(self, host: str) -> FencePlan:
         """A host's own plan wins over a pattern, and among patterns the first."""
+        found = self._plans.get(host)
+        if found is None:
+            found = self._plans[host] = self._plan_of(host)
+        return found
+
+    @once
+    def _plans(self) -> dict[str, FencePlan]:
+        """Filled as they are asked for: of ten thousand hosts, each few seconds."""
+        return {}
+
+    def _plan_of(self, host: str) -> FencePlan:
         if host in self.fence_plans:
             return self.fence_plans[host]
         if host in self.fenceable:

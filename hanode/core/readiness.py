@@ -13,7 +13,7 @@ from heapq import nsmallest
 from zlib import crc32
 
 from hanode.core.decisions import HostCheck, Level, Readiness, Verdict
-from hanode.core.draft import Draft, verdict_of
+from hanode.core.draft import Draft
 from hanode.core.facts import DeviceCheck, Power
 from hanode.core.judge import Evidence
 from hanode.core.lifecycle import HostState, InstanceState
@@ -27,6 +27,9 @@ AT_MOST = 16
 
 FIRST_ROUND_S = 600.0
 """A new leader has checked everybody after about so long, where their number allows it."""
+
+SOONEST = 0.75
+"""At least this part of the time between two checks passes, and at most as much more than all of it as this falls short."""
 
 RECHECK_S = 300.0
 """What failed is tried again so often: it may be back."""
@@ -55,14 +58,14 @@ def check_due_s(host: str, check: HostCheck | None, policy: Policy, office_since
     every_s = policy.check_every_s
     if check is None:
         return office_since_s + policy.office_hold_s + jitter * min(every_s, FIRST_ROUND_S)
-    if check.is_flawless and check.told:
-        return check.at_s + every_s * (0.75 + jitter / 2)
+    if check.is_well:
+        return check.at_s + every_s * (SOONEST + jitter / 2)
     pause_s = every_s
     if any(device.login_refused for device in check.devices):
         pause_s = max(REFUSED_S, every_s)
     elif not check.told or any(device.fault for device in check.devices):
         pause_s = min(RECHECK_S, every_s)
-    return check.at_s + pause_s * (0.75 + jitter / 2)
+    return check.at_s + pause_s * (SOONEST + jitter / 2)
 
 
 @lru_cache(maxsize=65536)
@@ -74,11 +77,14 @@ def _jitter(host: str) -> float:
 def _ask(draft: Draft, hosts: Iterable[str]) -> None:
     if not draft.policy.check_every_s or _is_busy(draft):
         return
-    checks, office_since_s = draft.timers.checks, draft.timers.office_since_s
-    due = nsmallest(AT_MOST, ((check_due_s(host, checks.get(host), draft.policy, office_since_s), host) for host in hosts))
+    policy, checks, office_since_s = draft.policy, draft.timers.checks, draft.timers.office_since_s
+    lately_s = draft.now.s - SOONEST * policy.check_every_s
+    # Of ten thousand hosts most were checked lately, and well: when exactly their turn comes need not be known.
+    perhaps = [(host, found) for host in hosts if (found := checks.get(host)) is None or found.at_s <= lately_s or not found.is_well]
+    due = nsmallest(AT_MOST, ((check_due_s(host, found, policy, office_since_s), host) for host, found in perhaps))
     for due_s, host in due:
         if due_s <= draft.now.s:
-            draft.want(WantKind.CHECK, host, draft.policy.check_every_s)
+            draft.want(WantKind.CHECK, host, policy.check_every_s)
 
 
 def _is_busy(draft: Draft) -> bool:
@@ -131,10 +137,11 @@ def read_off(draft: Draft, host: str) -> bool:
     return off and not any(trace.value == Power.ON and trace.last_s > check.at_s for trace in draft.power_traces(host).values())
 
 
-def watch_devices(draft: Draft, evidence: Mapping[str, Evidence]) -> None:
+def watch_devices(draft: Draft) -> None:
     """Tell whose fencing would fail, and check on."""
-    watched = [host for host in evidence if host not in draft.records and draft.policy.plan_of(host).levels]
-    watched = [host for host in watched if verdict_of(draft, host) is not Verdict.EXEMPT]
+    verdicts, plan_of = draft.verdicts, draft.policy.plan_of
+    watched = [host for host, found in verdicts.items() if found.verdict is not Verdict.EXEMPT and host not in draft.records]
+    watched = [host for host in watched if plan_of(host).levels]
     _run_mutes(draft)
     checks = draft.timers.checks
     flawed = {host: checks[host] for host in watched if host in checks and not checks[host].is_flawless}

@@ -66,6 +66,8 @@ def recovering(records: Mapping[str, HostRecovery], verdicts: Iterable[Verdict],
     """
     failed = [record for _, record in sorted(records.items()) if record.state is not HostState.SUSPECT and not record.observe_only]
     down = [record for record in failed if any(i.state not in ACCOUNTED and ran(i) for i in record.instances.values())]
+    if not down:
+        return []
     by_domain = Counter(i.domain for record in down for i in record.instances.values() if i.state not in LEFT_ALONE)
     targets = sum(1 for verdict in verdicts if verdict is Verdict.HEALTHY)
     rounds = _rounds(by_domain, targets, policy)

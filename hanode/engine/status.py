@@ -8,7 +8,7 @@ from typing import Any
 
 from hanode.core.decisions import Decisions, Sign, Timers, Verdict
 from hanode.core.domains import shared
-from hanode.core.facts import Fleet, Host
+from hanode.core.facts import Aggregate, Fleet, Host
 from hanode.core.levels import power_key
 from hanode.core.lifecycle import HostState, InstanceState
 from hanode.core.model import Moment
@@ -67,7 +67,8 @@ class Rows:
     """What is published of a host of which there is nothing to tell is made once, as long as nothing that it is made of changes."""
 
     def __init__(self) -> None:
-        self._made: dict[str, tuple[tuple[object, ...], dict[str, Any]]] = {}
+        self._made: dict[str, tuple[Verdict, str, tuple[Aggregate, ...], dict[str, Any]]] = {}
+        self._policy: Policy | None = None
 
     def row(
         self, name: str, decisions: Decisions, records: Mapping[str, HostRecovery], hosts: Mapping[str, Host], policy: Policy
@@ -76,12 +77,16 @@ class Rows:
         if judgement is None or host is None or judgement.verdict not in QUIET or name in records:
             self._made.pop(name, None)
             return _host(name, decisions, records, hosts, policy)
-        # By identity: comparing the aggregates of ten thousand hosts costs more than making their rows.
-        made_of = (judgement.verdict, host.service.zone, host.aggregates, policy)
+        if policy is not self._policy:
+            self._made, self._policy = {}, policy
+        verdict, zone, aggregates = judgement.verdict, host.service.zone, host.aggregates
         known = self._made.get(name)
-        if known is None or any(was is not now for was, now in zip(known[0], made_of, strict=True)):
-            known = self._made[name] = (made_of, _host(name, decisions, records, hosts, policy))
-        return known[1]
+        # By identity: comparing the aggregates of ten thousand hosts costs more than making their rows.
+        if known is not None and known[0] is verdict and known[2] is aggregates and known[1] == zone:
+            return known[3]
+        made = _host(name, decisions, records, hosts, policy)
+        self._made[name] = (verdict, zone, aggregates, made)
+        return made
 
 
 def _host(name: str, decisions: Decisions, records: Mapping[str, HostRecovery], hosts: Mapping[str, Any], policy: Policy) -> dict[str, Any]:
