@@ -127,7 +127,8 @@ class Hosts:
     def __init__(self, world: World) -> None:
         self.world = world
         self.by_name: dict[str, ComputeHost] = {}
-        self._all: tuple[ComputeHost, ...] = ()
+        self._all: tuple[ComputeHost, ...] | None = ()  # None: one has come since it was asked for
+        self._by_provider: dict[str, ComputeHost] = {}
 
     def __getitem__(self, name: str) -> ComputeHost:
         return self.by_name[name]
@@ -139,10 +140,12 @@ class Hosts:
         return iter(sorted(self.by_name))
 
     def all(self) -> tuple[ComputeHost, ...]:
+        if self._all is None:
+            self._all = tuple(self.by_name[name] for name in self)
         return self._all
 
     def by_provider(self, provider_id: str) -> ComputeHost | None:
-        return next((host for host in self._all if host.provider_id == provider_id), None)
+        return self._by_provider.get(provider_id)
 
     def by_service(self, service_id: str) -> ComputeHost | None:
         return next((host for host in self.all() if host.service_id == service_id), None)
@@ -151,7 +154,8 @@ class Hosts:
         now_s = self.world.now_s
         host.beat_s = host.beating_since_s = host.updated_s = now_s
         self.by_name[host.name] = host
-        self._all = tuple(self.by_name[name] for name in self)
+        self._all = None
+        self._by_provider[host.provider_id] = host
         self.world.after(phase_s, lambda: self._beat(host), f"heartbeat {host.name}")
 
     def kill_compute(self, name: str) -> None:
@@ -392,7 +396,7 @@ class Hosts:
 
     def running(self, instance_id: str) -> tuple[str, ...]:
         """The hosts on which it really runs, on disks that it can write."""
-        found = [h.name for h in self._all if instance_id in h.guests and h.guests[instance_id].running]
+        found = [h.name for h in self.all() if instance_id in h.guests and h.guests[instance_id].running]
         return tuple([name for name in found if not self.world.cuts.is_husk(name, self.world.servers.by_id[instance_id])])
 
     def _note(self, name: str, kind: str, text: str, **facts: str) -> None:
