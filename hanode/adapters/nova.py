@@ -52,13 +52,17 @@ class Nova:
         self._now = now
         self._inventory: tuple[float, dict[str, Hypervisor], Mapping[str, tuple[Aggregate, ...]]] | None = None
         self._inventory_lock = threading.Lock()
+        self._shown = facts.Shown({}, Fleet({}, ()))
 
     # ---------------------------------------------------------------- reads
 
     def read_fleet(self) -> Fleet:
-        services = self._read_services({})
+        rows = self._rows_of_services({})
         hypervisors, aggregates = self._read_inventory()
-        return facts.fleet(services, hypervisors, aggregates)
+        with parsing("compute", "/os-services"):
+            # Replaced whole, so of two readers side by side one finds what the other has read, or what was before.
+            self._shown = shown = facts.fleet(rows, hypervisors, aggregates, self._shown)
+        return shown.fleet
 
     def read_servers(self, host: str) -> tuple[Instance, ...]:
         rows = self._rest.pages("/servers/detail", "servers", lambda row: str(row["id"]), microversion=self._servers(),
@@ -182,9 +186,14 @@ class Nova:
         self._rest.write("PUT", f"/os-services/{service_id}", change, microversion=SERVICE_UPDATE)
 
     def _read_services(self, params: Params) -> list[Service]:
+        rows = self._rows_of_services(params)
+        with parsing("compute", "/os-services"):
+            return [facts.service(row) for row in rows]
+
+    def _rows_of_services(self, params: Params) -> list[Json]:
         body = self._rest.get("/os-services", microversion=SERVICES, params=params)
         with parsing("compute", "/os-services"):
-            return [facts.service(row) for row in body["services"]]
+            return list(body["services"])
 
     def _read_migrations(self, params: Params) -> list[Migration]:
         # No changes-since: a fresh record has no updated_at and would be left out.

@@ -6,6 +6,7 @@ Only keys that the pinned microversion always shows are taken as present. Caller
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hanode.adapters.rest import Json
@@ -105,14 +106,41 @@ def by_host(aggregates: Iterable[Aggregate]) -> Mapping[str, tuple[Aggregate, ..
     return found
 
 
-def fleet(services: Iterable[Service], hypervisors: Mapping[str, Hypervisor], aggregates: Mapping[str, tuple[Aggregate, ...]]) -> Fleet:
+@dataclass(frozen=True)
+class Shown:
+    """What one list of services said, kept until the next: a row that says the very same is the same fact, and the host it is of the
+    same host. Of ten thousand most are as they were three seconds ago, and nothing that follows from them is worked out again."""
+
+    rows: Mapping[str, tuple[Json, Service]]  # by service id
+    fleet: Fleet
+
+
+def fleet(
+    rows: Iterable[Json], hypervisors: Mapping[str, Hypervisor], aggregates: Mapping[str, tuple[Aggregate, ...]], before: Shown
+) -> Shown:
     """`aggregates`: by host."""
-    rows = sorted(services, key=lambda s: (s.host, s.binary))
-    return Fleet(
-        hosts={row.host: Host(row.host, row, hypervisors.get(row.host), aggregates.get(row.host, ()))
-               for row in rows if row.binary == "nova-compute"},
-        control=tuple(row for row in rows if row.binary in {"nova-conductor", "nova-scheduler"}),
-    )
+    kept: dict[str, tuple[Json, Service]] = {}
+    computes: dict[str, Service] = {}
+    control = []
+    for row in rows:
+        former = before.rows.get(row.get("id", ""))
+        known = former if former is not None and former[0] == row else (row, service(row))
+        found = known[1]
+        if found.service_id:
+            kept[found.service_id] = known
+        if found.binary == "nova-compute":
+            computes[found.host] = found
+        elif found.binary in {"nova-conductor", "nova-scheduler"}:
+            control.append(found)
+    hosts = {name: _host(computes[name], hypervisors.get(name), aggregates.get(name, ()), before.fleet) for name in sorted(computes)}
+    return Shown(kept, Fleet(hosts, tuple(sorted(control, key=lambda s: (s.host, s.binary)))))
+
+
+def _host(row: Service, hypervisor: Hypervisor | None, aggregates: tuple[Aggregate, ...], before: Fleet) -> Host:
+    known = before.hosts.get(row.host)
+    if known is not None and known.service is row and known.hypervisor is hypervisor and known.aggregates is aggregates:
+        return known
+    return Host(row.host, row, hypervisor, aggregates)
 
 
 def stopped_by_owner(actions: Iterable[Json], since: str) -> bool:

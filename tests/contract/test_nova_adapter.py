@@ -318,6 +318,27 @@ def test_inventory_is_asked_for_once_a_minute_only(scripted: ScriptedCloud, clou
     assert [len(scripted.sent("GET", f"{COMPUTE}{path}")) for path in ("/os-services", "/os-hypervisors/detail")] == [3, 1]
 
 
+@pytest.mark.parametrize("change", [
+    {"state": "down"}, {"state": None}, {"status": "disabled"}, {"forced_down": True}, {"updated_at": "later"},
+    {"disabled_reason": "disk swap"}, {"id": "registered anew"},
+])
+def test_what_a_poll_shows_as_before_is_the_same_fact_and_what_changed_is_seen_at_once(
+        scripted: ScriptedCloud, cloud: OpenStackCloud, change: dict[str, object]) -> None:
+    """So nothing is worked out again of those that did not change: nearly all of ten thousand, each few seconds."""
+    scripted.script("GET", f"{COMPUTE}/os-hypervisors/detail", Reply(body={"hypervisors": []}))
+    scripted.script("GET", f"{COMPUTE}/os-aggregates", Reply(body={"aggregates": []}))
+    rows = [service_row("h1"), service_row("h2")]
+    seen = []
+    for shown in (rows, rows, [{**rows[0], **change}, rows[1]], rows):
+        scripted.script("GET", SERVICES, Reply(body={"services": shown}))
+        seen.append(cloud.read_fleet().hosts)
+    first, same, changed, back = seen
+    assert all(hosts["h2"] is first["h2"] for hosts in seen)
+    assert same["h1"] is first["h1"]
+    assert changed["h1"] != first["h1"]
+    assert back["h1"] == first["h1"]
+
+
 @pytest.mark.parametrize("action, user, start, stopped", [
     ("stop", "u1", "2026-01-01T00:00:05.000000", True),
     ("shelve", "u1", "2026-01-01T00:00:05.000000", True),
