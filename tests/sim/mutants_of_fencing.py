@@ -252,3 +252,10 @@ def forgets_the_health_of_a_store() -> Iterator[None]:
     """Shoots hosts that stand still with their store, and evacuates into it."""
     with changed("core.brake._storage_sick", always(())):
         yield
+
+
+@caught("S2", "wrong-device-quarantined")
+def takes_for_calm_whatever_nova_shows_so() -> Iterator[None]:
+    """Looks at no host that reports well, whatever else is known of it: a device that reads off beside it lies, and goes on being believed."""
+    with changed("core.gather._remarkable", always(set())):
+        yield
