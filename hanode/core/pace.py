@@ -241,7 +241,8 @@ class _Lesson:
 
     def _feel(self, name: str, begun_s: float, lasted_s: float, what: str, slow_s: float) -> None:
         window = self._window(name)
-        if begun_s < window.closed_s:
+        # What was begun before the whole was closed was begun under too much for all of it: what it says has been answered.
+        if begun_s < max(window.closed_s, self._window(ALL).closed_s):
             return
         recent_s = (*window.recent_s, lasted_s)[-KEPT:]
         usual_s, known = median(recent_s), len(recent_s) >= ENOUGH
@@ -249,7 +250,7 @@ class _Lesson:
         self.windows[name] = replace(window, recent_s=recent_s, best_s=best_s, before_s=0.0 if known else window.before_s)
         if known and usual_s > max(_scope(name).brisk_s, slow_s):
             self._close(name, begun_s, f"{what} after {usual_s:.0f} s, and {slow_s:.0f} s is slow", usual_s)
-        elif known and usual_s < CLOSES * window.before_s:
+        elif known and _scope(name).brisk_s < usual_s < CLOSES * window.before_s:
             # So many fewer take less than so much less time each: in all, fewer at once bring more.
             self._close(name, begun_s, f"{what} after {usual_s:.0f} s, not {window.before_s:.0f} s, since there are fewer", usual_s)
         elif known and name in self._full:

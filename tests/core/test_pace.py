@@ -152,6 +152,27 @@ def test_when_nova_accepts_them_slowly_fewer_are_asked_for_in_all() -> None:
     assert wave.size(ALL) == 19
 
 
+def test_what_was_begun_before_the_whole_was_closed_closes_nothing_else() -> None:
+    """One storm is answered once. Few are left of it when its slow ones end, and their storage would be closed to a part of those few."""
+    wave = Wave()
+    wave.asked(range(32))
+    wave.now_s += 20.0
+    wave.tick(*(posted(n, 15.0, 16.0) for n in range(4)))
+    wave.ended(range(20), 60.0)
+    wave.ended(range(20, 24), 20.0)
+    assert wave.size(ALL) == 19
+    assert wave.size() == SCOPES["domain"].begins
+
+
+def test_an_api_that_is_brisk_again_is_not_asked_for_fewer() -> None:
+    """How long Nova takes to accept one tells whether it is asked for too much, and not how much fewer of them bring."""
+    wave = Wave()
+    wave.asked(range(32))
+    wave.tick(*(posted(n, 15.0, 16.0) for n in range(4)))
+    wave.tick(*(posted(n, 1.5, 30.0) for n in range(4, 8)))
+    assert wave.size(ALL) == 19
+
+
 def test_so_few_that_it_stands_still_are_never_asked_for() -> None:
     """L1: whatever Nova does, something is tried."""
     wave = Wave()
