@@ -256,6 +256,6 @@ def forgets_the_health_of_a_store() -> Iterator[None]:
 
 @caught("S2", "wrong-device-quarantined")
 def takes_for_calm_whatever_nova_shows_so() -> Iterator[None]:
-    """Looks at no host that reports well, whatever else is known of it: a device that reads off beside it lies, and goes on being believed."""
+    """Looks at no host that reports well, whatever else is known of it: a device that reads off beside it lies, and is still believed."""
     with changed("core.gather._remarkable", always(set())):
         yield
